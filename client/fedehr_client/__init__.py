@@ -1,0 +1,1 @@
+"""What runs inside a hospital: importing records, and answering a study's work."""

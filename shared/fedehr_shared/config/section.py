@@ -1,0 +1,63 @@
+"""The base of every config section, and the reading of a TOML file into one."""
+
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fedehr_shared.errors import ConfigError
+
+
+class Section(BaseModel):
+    """A frozen section that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+def read_toml(path: Path, kind: type[AnySection]) -> AnySection:
+    """Read `path` as TOML into `kind`.
+
+    Raises:
+        ConfigError: the file is missing, is not TOML, or holds an unknown or wrong key;
+            each wrong key is named on a line of its own.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}. Check the path and its permissions."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text. Save it as UTF-8.") from error
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}. Mend that line.") from error
+    return parse(values, kind, str(path))
+
+
+def parse(values: object, kind: type[AnySection], source: str) -> AnySection:
+    """Validate `values` as `kind`; `source` names where they came from in the error.
+
+    Raises:
+        ConfigError: one line for each wrong key.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, source)) from error
+
+
+def _explain(error: ValidationError, source: str) -> str:
+    lines = [f"{source} has {error.error_count()} wrong setting(s):"]
+    for problem in error.errors(include_url=False):
+        key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"  {key}: unknown key. Remove it or mend its spelling.")
+        else:
+            lines.append(f"  {key}: {problem['msg']} (found {problem['input']!r:.60}).")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""MEDS 0.4 datasets on disk: one folder a site, many sites a federation folder."""

@@ -1,0 +1,1 @@
+"""Evidence on one machine: synthetic hospitals, simulation, baselines, verdicts."""
