@@ -1,0 +1,1 @@
+"""`fedehr-client`, one file a group of commands. Heavy imports happen inside the commands."""

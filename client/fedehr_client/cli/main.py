@@ -1,0 +1,25 @@
+"""The program `fedehr-client`."""
+
+from typing import NoReturn
+
+import typer
+
+from fedehr_shared.console import run_program
+
+app = typer.Typer(
+    name="fedehr-client",
+    help="A hospital's node: records in, agreed numbers out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback()
+def _root() -> None:
+    pass
+
+
+def run() -> NoReturn:
+    """Entry point of the console script."""
+    run_program(app)

@@ -1,0 +1,25 @@
+"""The program `fedehr-sim`."""
+
+from typing import NoReturn
+
+import typer
+
+from fedehr_shared.console import run_program
+
+app = typer.Typer(
+    name="fedehr-sim",
+    help="Federated, pooled and local training on one machine.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback()
+def _root() -> None:
+    pass
+
+
+def run() -> NoReturn:
+    """Entry point of the console script."""
+    run_program(app)
