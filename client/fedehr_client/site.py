@@ -1,0 +1,85 @@
+"""`SiteConfig`: what a hospital says about itself, in one `site.toml`.
+
+It names where the records lie, the site's own floors, and how to reach the coordinator.
+A study never changes it; the site can only refuse a study.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from fedehr_shared.config.section import Section, read_toml
+from fedehr_shared.config.study import Name
+
+DEFAULT_MIN_CELL = 11
+"""The usual floor: no number that rests on fewer subjects leaves a hospital."""
+
+
+class RecordsConfig(Section):
+    """`[site]`: who the site is and where its records lie."""
+
+    name: Name
+    """The site's name, as the coordinator registers it."""
+    records: Path
+    """A MEDS site folder (`data/`, `metadata/`, `labels/`); relative to the file."""
+    work: Path = Path("work")
+    """A private folder for caches; relative to the file."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    num_threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
+    """Torch threads; left out, torch decides."""
+
+
+class CeilingsConfig(Section):
+    """`[ceilings]`: what no study may go beyond."""
+
+    min_cell: Annotated[int, Field(ge=2, le=1_000)] = DEFAULT_MIN_CELL
+    """The site's floor; a study that asks for less is refused."""
+
+
+class ConnectionConfig(Section):
+    """`[network]`: the coordinator and the key that it knows this site by."""
+
+    coordinator: str
+    """`host:port` of the coordinator's proxy."""
+    root_certificates: Path
+    """The coordinator's certificate authority (PEM); relative to the file."""
+    private_key: Path
+    """This site's EC key (OpenSSH format, no passphrase); relative to the file."""
+
+    @field_validator("coordinator")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        host, separator, port = value.rpartition(":")
+        is_port = port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535
+        if not (separator and host and is_port) or "/" in host or any(map(str.isspace, host)):
+            raise ValueError("must be host:port, for example fedehr.example.org:443")
+        return value
+
+
+class SiteConfig(Section):
+    """A whole `site.toml`."""
+
+    site: RecordsConfig
+    ceilings: CeilingsConfig = CeilingsConfig()
+    network: ConnectionConfig
+
+    @classmethod
+    def load(cls, path: Path) -> "SiteConfig":
+        """Read a `site.toml`; its relative paths become absolute, from the file's folder.
+
+        Raises:
+            ConfigError: the file is missing, is not TOML or holds a wrong key.
+        """
+        config = read_toml(path, cls)
+        folder = path.absolute().parent
+        site = config.site.model_copy(
+            update={"records": folder / config.site.records, "work": folder / config.site.work}
+        )
+        network = config.network.model_copy(
+            update={
+                "root_certificates": folder / config.network.root_certificates,
+                "private_key": folder / config.network.private_key,
+            }
+        )
+        return config.model_copy(update={"site": site, "network": network})
