@@ -1,0 +1,81 @@
+"""Histograms that may leave a site, and quantiles read from their sum."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedehr_shared.errors import WireError
+from fedehr_shared.vocabulary.grid import NUM_EDGES
+
+
+@dataclass(frozen=True)
+class MergedHistogram:
+    """Counts between edges of the fixed grid, each count at least the site's `min_cell`.
+
+    `edges` has one entry more than `counts`; bin i covers grid bins `edges[i]` up to, and
+    without, `edges[i + 1]`.
+    """
+
+    edges: tuple[int, ...]
+    counts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be a histogram on the grid."""
+        rising = all(low < high for low, high in pairwise(self.edges))
+        inside = bool(self.edges) and self.edges[0] >= 0 and self.edges[-1] <= NUM_EDGES
+        if len(self.edges) != len(self.counts) + 1 or not rising or not inside:
+            raise WireError("a histogram's edges do not rise along the grid. Refuse the reply.")
+        if min(self.counts, default=1) < 1:
+            raise WireError("a histogram holds a count below one. Refuse the reply.")
+
+
+def merge_bins(bins: NDArray[np.int32], min_cell: int) -> MergedHistogram | None:
+    """Merge neighbouring bins from the left until each holds `min_cell` subjects.
+
+    A remainder too small for a bin of its own joins the last one.
+
+    Args:
+        bins: one grid bin a subject (its first value only), `[subjects]`, any order.
+        min_cell: the least number of subjects in a bin.
+
+    Returns:
+        None when there are fewer than `min_cell` subjects.
+    """
+    if bins.size < min_cell:
+        return None
+    places, sizes = np.unique(bins, return_counts=True)
+    edges, counts, held = [int(places[0])], [], 0
+    for place, size in zip(places.tolist(), sizes.tolist(), strict=True):
+        held += size
+        if held >= min_cell:
+            edges.append(place + 1)
+            counts.append(held)
+            held = 0
+    if held:
+        edges[-1] = int(places[-1]) + 1
+        counts[-1] += held
+    return MergedHistogram(tuple(edges), tuple(counts))
+
+
+def quantile_cuts(histograms: Sequence[MergedHistogram], num_bins: int) -> tuple[int, ...]:
+    """The inner edges of `num_bins` quantile bins of the summed histograms.
+
+    Each histogram is read as a piecewise linear distribution over grid bins; their sum is
+    inverted at i / num_bins and rounded to a grid edge.
+
+    Returns:
+        Rising grid edges, fewer than `num_bins - 1` where a value is frequent. A grid bin b
+        belongs to quantile bin `number of cuts <= b`.
+    """
+    places = np.unique(np.concatenate([np.asarray(h.edges) for h in histograms]))
+    cumulative = np.zeros(places.size)
+    for histogram in histograms:
+        heights = np.concatenate([[0], np.cumsum(histogram.counts)])
+        cumulative += np.interp(places, histogram.edges, heights)
+    targets = cumulative[-1] * np.arange(1, num_bins) / num_bins
+    cuts = np.rint(np.interp(targets, cumulative, places)).astype(int)
+    inside = cuts[(cuts > places[0]) & (cuts < places[-1])]
+    return tuple(int(cut) for cut in np.unique(inside))

@@ -1,0 +1,27 @@
+"""What one site tells the federation about its codes: nothing below its `min_cell`."""
+
+from dataclasses import dataclass, field
+
+from fedehr_shared.vocabulary.histogram import MergedHistogram
+
+
+@dataclass(frozen=True)
+class VocabularyReport:
+    """One site's answer in the vocabulary phase.
+
+    `num_subjects_by_code`: a code, and in how many training subjects it occurs; a subject
+    counts once a code. A code too rare to be told is rolled up: its subjects count for its
+    parent, together with those of the parent's other rare children. So no two counts differ
+    by a small group.
+
+    `parents`: child to parent, for the reported codes and their ancestors.
+
+    `histograms`: for reported numeric codes, merged histograms of each subject's first value.
+    """
+
+    site: str
+    num_subjects: int
+    num_events: int
+    num_subjects_by_code: dict[str, int] = field(default_factory=dict)
+    parents: dict[str, str] = field(default_factory=dict)
+    histograms: dict[str, MergedHistogram] = field(default_factory=dict)
