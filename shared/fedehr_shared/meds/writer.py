@@ -76,8 +76,11 @@ def write_site(
     ordered = ordered.take(
         pc.sort_indices(
             ordered,
-            sort_keys=[("subject_id", "ascending"), ("time", "ascending"), ("code", "ascending")],
-            null_placement="at_start",
+            sort_keys=[
+                ("subject_id", "ascending", "at_start"),
+                ("time", "ascending", "at_start"),
+                ("code", "ascending", "at_start"),
+            ],
         )
     )
     _check_codes(ordered, codes, folder.name)
