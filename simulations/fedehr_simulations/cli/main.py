@@ -5,6 +5,7 @@ from typing import NoReturn
 import typer
 
 from fedehr_shared.console import run_program
+from fedehr_simulations.cli.hospitals import hospitals
 
 app = typer.Typer(
     name="fedehr-sim",
@@ -18,6 +19,9 @@ app = typer.Typer(
 @app.callback()
 def _root() -> None:
     pass
+
+
+app.command()(hospitals)
 
 
 def run() -> NoReturn:
