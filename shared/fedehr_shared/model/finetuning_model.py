@@ -1,0 +1,62 @@
+"""`FinetuningModel`: the encoder, pooled to one vector a sequence, with one head a task."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from fedehr_shared.config.study import FinetuningConfig, ModelConfig
+from fedehr_shared.model.encoder import EventEncoder
+from fedehr_shared.tokens.batch import EventBatch
+
+_SUM_SCALE = 1.0 / 16.0
+
+
+class FinetuningModel(nn.Module):
+    """Binary outcomes from a subject's sequence; heads are ordered as the study's tasks."""
+
+    def __init__(self, model: ModelConfig, tuning: FinetuningConfig, num_tokens: int) -> None:
+        super().__init__()
+        self.encoder = EventEncoder(model, num_tokens)
+        self.heads = nn.ModuleList(nn.Linear(model.hidden, 1) for _ in tuning.tasks)
+        self._pooling = model.pooling
+        self._dropout = tuning.dropout
+
+    def forward(self, batch: EventBatch) -> torch.Tensor:
+        """Logits. Shape: `[sequences, tasks]`."""
+        pooled = pool(self.encoder(batch), batch.cu_seqlens, self._pooling)
+        pooled = functional.dropout(pooled, self._dropout, self.training)
+        return torch.cat([head(pooled) for head in self.heads], dim=1)
+
+
+def pool(encoded: torch.Tensor, cu_seqlens: torch.Tensor, how: str) -> torch.Tensor:
+    """One vector a sequence: the mean of its tokens, or their sum scaled by 1/16.
+
+    Shape: `[tokens, hidden]` to `[sequences, hidden]`.
+    """
+    lengths = cu_seqlens.diff()
+    owner = torch.repeat_interleave(torch.arange(lengths.numel(), device=encoded.device), lengths)
+    summed = encoded.new_zeros(lengths.numel(), encoded.shape[1]).index_add(0, owner, encoded)
+    return summed * _SUM_SCALE if how == "sum" else summed / lengths[:, None]
+
+
+def multitask_loss(
+    logits: torch.Tensor, labels: torch.Tensor, weights: Sequence[float], smoothing: float
+) -> torch.Tensor:
+    """Weighted mean over tasks of the binary cross-entropy over each task's known labels.
+
+    Args:
+        logits: `[sequences, tasks]`.
+        labels: `[sequences, tasks]`, 0 or 1, NaN where the subject has no label.
+        weights: one a task.
+        smoothing: labels move this far towards one half.
+
+    Shape: a scalar; 0 where nothing is labelled.
+    """
+    known = ~labels.isnan()
+    targets = torch.where(known, labels, 0.5) * (1 - 2 * smoothing) + smoothing
+    losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    by_task = (losses * known).sum(dim=0) / known.sum(dim=0).clamp(min=1)
+    scale = torch.tensor(weights, dtype=logits.dtype, device=logits.device)
+    return (by_task * scale).sum() / scale.sum()

@@ -1,0 +1,78 @@
+"""First weights, and weights as plain named arrays.
+
+The coordinator draws the first weights, from the study's seed alone; sites never do.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fedehr_shared.errors import WireError
+from fedehr_shared.seeds import derive_generator
+
+Tensors = dict[str, NDArray[np.float32]]
+_EMBEDDING_SCALE = 0.02
+
+
+def draw_first_weights(model: nn.Module, *seed_parts: str | int) -> Tensors:
+    """Names and shapes of `model`'s parameters, filled from the seed.
+
+    Vectors of norms are ones and biases zeros; embeddings are normal with deviation 0.02;
+    matrices are normal with deviation 1 / sqrt(columns).
+    """
+    generator = derive_generator(*seed_parts)
+    drawn: Tensors = {}
+    for name, parameter in model.named_parameters():
+        shape = tuple(parameter.shape)
+        if len(shape) == 1:
+            fill = 0.0 if name.endswith("bias") else 1.0
+            drawn[name] = np.full(shape, fill, dtype=np.float32)
+            continue
+        scale = _EMBEDDING_SCALE if "embedding" in name else shape[1] ** -0.5
+        drawn[name] = (generator.standard_normal(shape) * scale).astype(np.float32)
+    return drawn
+
+
+def parameters_of(model: nn.Module) -> Tensors:
+    """A copy of the model's parameters by name."""
+    return {
+        name: parameter.detach().cpu().numpy().astype(np.float32, copy=True)
+        for name, parameter in model.named_parameters()
+    }
+
+
+def load_parameters(model: nn.Module, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+    """Fill the model.
+
+    Raises:
+        WireError: a name is missing or unknown, or a shape or dtype differs.
+    """
+    wanted = dict(model.named_parameters())
+    check_tensors(tensors, {name: tuple(p.shape) for name, p in wanted.items()})
+    with torch.no_grad():
+        for name, parameter in wanted.items():
+            parameter.copy_(torch.from_numpy(np.array(tensors[name])))
+
+
+def check_tensors(
+    tensors: Mapping[str, NDArray[np.float32]], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Refuse anything but exactly these names, in float32, of these shapes, all finite.
+
+    Raises:
+        WireError: naming the tensor.
+    """
+    if set(tensors) != set(shapes):
+        odd = sorted(set(tensors) ^ set(shapes))
+        raise WireError(f"tensors missing or unknown: {odd[:5]}. Use the same fedehr version.")
+    for name, shape in shapes.items():
+        if tensors[name].dtype != np.float32 or tensors[name].shape != shape:
+            raise WireError(
+                f"tensor {name} is {tensors[name].dtype} {tensors[name].shape}, "
+                f"not float32 {shape}. Use the same fedehr version."
+            )
+        if not np.isfinite(tensors[name]).all():
+            raise WireError(f"tensor {name} holds NaN or infinity. It was not used.")

@@ -1,0 +1,1 @@
+"""From events to the flat stream of tokens that the model reads."""

@@ -1,0 +1,1 @@
+"""What travels between coordinator and site: typed payloads, and exact sums of updates."""

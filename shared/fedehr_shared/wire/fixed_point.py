@@ -1,0 +1,58 @@
+"""Exact weighted sums: 64-bit fixed point, so that the order of arrival changes no bit."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedehr_shared.errors import WireError
+
+FRACTION_BITS = 44
+"""Resolution 2^-44 = 6e-14; with weights that sum to at most 1, sums stay exact while every
+element is below `LARGEST`."""
+LARGEST = 2.0**18
+
+
+class FixedPointSum:
+    """Adds weighted tensors one reply at a time; memory does not grow with the replies."""
+
+    def __init__(self, total_weight: int) -> None:
+        """`total_weight`: an upper bound of the weights to come, the same for every order."""
+        self._total_weight = total_weight
+        self._sums: dict[str, NDArray[np.int64]] = {}
+        self._weight = 0
+
+    @property
+    def weight(self) -> int:
+        """The weights added so far."""
+        return self._weight
+
+    def add(self, tensors: Mapping[str, NDArray[np.float32]], weight: int) -> None:
+        """Add `weight / total_weight` times each tensor.
+
+        Raises:
+            WireError: an element is NaN, infinite or above `LARGEST`, or the weights exceed
+                their bound; nothing is added then.
+        """
+        if not 0 < weight <= self._total_weight - self._weight:
+            raise WireError("the sites' weights exceed what they declared. Start the study anew.")
+        share = weight / self._total_weight
+        for name, tensor in tensors.items():
+            if not bool(np.all(np.abs(tensor) <= LARGEST)):
+                raise WireError(f"tensor {name} holds NaN, infinity or a value above {LARGEST:g}.")
+        for name, tensor in tensors.items():
+            scaled = tensor.astype(np.float64) * (share * 2.0**FRACTION_BITS)
+            fixed = np.rint(scaled).astype(np.int64)
+            if name in self._sums:
+                self._sums[name] += fixed
+            else:
+                self._sums[name] = fixed
+        self._weight += weight
+
+    def mean(self) -> dict[str, NDArray[np.float32]]:
+        """The weighted mean of what was added, in float32."""
+        scale = self._total_weight / (self._weight * 2.0**FRACTION_BITS)
+        return {
+            name: np.asarray(fixed.astype(np.float64) * scale, dtype=np.float32)
+            for name, fixed in self._sums.items()
+        }

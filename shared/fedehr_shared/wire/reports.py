@@ -1,0 +1,138 @@
+"""What a site answers: an update, an evaluation or an error code."""
+
+from dataclasses import dataclass, field
+
+from fedehr_shared.errors import ERROR_CODES, WireError
+from fedehr_shared.wire.payload import Arrays, Payload, Values
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """A round's training at one site.
+
+    Attributes:
+        site: the site's name.
+        num_examples: training subjects (pre-training) or labelled subjects (fine-tuning).
+        num_steps: optimizer steps taken.
+        loss: mean training loss over the steps, nats.
+        update: local weights less the weights received, by name.
+        moments: AdamW's moments after the round, if the study averages them.
+        metrics: further numbers, each named in `docs/protocol.md`; what is withheld is absent.
+    """
+
+    site: str
+    num_examples: int
+    num_steps: int
+    loss: float
+    update: Arrays
+    moments: Arrays | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def to_payload(self) -> Payload:
+        """The records of `docs/protocol.md`."""
+        arrays = {"update": self.update}
+        if self.moments is not None:
+            arrays["moments"] = self.moments
+        report: Values = {
+            "site": self.site,
+            "num_examples": self.num_examples,
+            "num_steps": self.num_steps,
+            "loss": self.loss,
+        }
+        return Payload(arrays=arrays, values={"report": report, "metrics": dict(self.metrics)})
+
+    @classmethod
+    def from_payload(cls, payload: Payload) -> "TrainReport":
+        """Read an answer.
+
+        Raises:
+            WireError: a record is missing or wrong.
+        """
+        if "update" not in payload.arrays:
+            raise WireError("the answer holds no update.")
+        num_examples = payload.integer("report", "num_examples")
+        if num_examples < 1:
+            raise WireError("the answer rests on no example.")
+        metrics = payload.values.get("metrics", {})
+        return cls(
+            site=payload.text("report", "site"),
+            num_examples=num_examples,
+            num_steps=payload.integer("report", "num_steps"),
+            loss=payload.number("report", "loss"),
+            update=payload.arrays["update"],
+            moments=payload.arrays.get("moments"),
+            metrics={key: payload.number("metrics", key) for key in metrics},
+        )
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """A site's held-out evaluation: metrics by task, and score histograms for pooling.
+
+    Attributes:
+        site: the site's name.
+        metrics: `<task>.<metric>[.low|.high]` and `<task>.num`, `<task>.num_positive`.
+        scores: by task, three equal lists: upper edges of score bins in 1/1000, and the
+            numbers of negatives and positives in them, each zero or at least `min_cell`.
+    """
+
+    site: str
+    metrics: dict[str, float]
+    scores: dict[str, tuple[list[int], list[int], list[int]]]
+
+    def to_payload(self) -> Payload:
+        """The records of `docs/protocol.md`."""
+        values: dict[str, Values] = {"report": {"site": self.site}, "metrics": dict(self.metrics)}
+        for task, (edges, negatives, positives) in self.scores.items():
+            values[f"scores.{task}"] = {
+                "edges": list(edges),
+                "num_negative": list(negatives),
+                "num_positive": list(positives),
+            }
+        return Payload(values=values)
+
+    @classmethod
+    def from_payload(cls, payload: Payload) -> "EvaluationReport":
+        """Read an answer.
+
+        Raises:
+            WireError: a record is missing or wrong.
+        """
+        scores = {}
+        for record in payload.values:
+            if record.startswith("scores."):
+                lists = [
+                    payload.integers(record, key)
+                    for key in ("edges", "num_negative", "num_positive")
+                ]
+                if len({len(items) for items in lists}) != 1:
+                    raise WireError(f"the lists of {record} differ in length.")
+                scores[record.removeprefix("scores.")] = (lists[0], lists[1], lists[2])
+        metrics = payload.values.get("metrics", {})
+        return cls(
+            site=payload.text("report", "site"),
+            metrics={key: payload.number("metrics", key) for key in metrics},
+            scores=scores,
+        )
+
+
+@dataclass(frozen=True)
+class ErrorReport:
+    """A failure at a site: a documented code and a random reference, never text.
+
+    The site's log holds the reference with the reason.
+    """
+
+    code: str
+    reference: str
+
+    def to_payload(self) -> Payload:
+        """The records of `docs/protocol.md`."""
+        return Payload(values={"error": {"code": self.code, "reference": self.reference}})
+
+    @classmethod
+    def from_payload(cls, payload: Payload) -> "ErrorReport":
+        """Read a failure; a code that is not documented becomes `failed`."""
+        code = payload.text("error", "code")
+        reference = payload.text("error", "reference")
+        return cls(code if code in ERROR_CODES else "failed", reference[:64])
