@@ -10,6 +10,7 @@ from fedehr_shared.meds.schema import BIRTH_CODE, CODES_SCHEMA, SEX_PREFIX
 from fedehr_simulations.hospitals.conditions import (
     NUM_CHAPTERS,
     NUM_CONDITIONS,
+    NUM_DRUG_CLASSES,
     NUM_LABS,
     Conditions,
 )
@@ -17,7 +18,7 @@ from fedehr_simulations.hospitals.plan import HospitalsPlan
 
 MIN_SYNONYMS, MAX_SYNONYMS = 20, 40
 NUM_NOISE_CODES = 150
-NUM_DRUG_CLASSES, NUM_AGENTS = 7, 8
+NUM_AGENTS = 8
 UNUSED_SHARE = 0.25
 """Share of a group's codes that a site never uses."""
 DEATH_CODE = "MEDS_DEATH"
@@ -48,14 +49,12 @@ class Catalog:
         synonyms: one group a condition.
         noise: codes without meaning, in the same chapters.
         drugs: one group a drug class.
-        drug_class: [K], the class that treats each condition; classes serve several.
         labs: one code a lab; odd ones are lognormal, even ones normal.
     """
 
     synonyms: list[CodeGroup]
     noise: CodeGroup
     drugs: list[CodeGroup]
-    drug_class: NDArray[np.int64]
     labs: list[str]
 
     def to_table(self) -> pa.Table:
@@ -103,7 +102,6 @@ def plant_catalog(plan: HospitalsPlan, conditions: Conditions) -> Catalog:
             CodeGroup([f"DRUG//d{group}|{agent:02d}" for agent in range(NUM_AGENTS)], agents)
             for group in range(NUM_DRUG_CLASSES)
         ],
-        drug_class=rng.permutation(np.arange(NUM_CONDITIONS) % NUM_DRUG_CLASSES),
         labs=[f"LAB//analyte{lab:02d} {LAB_UNITS[lab % 3]}" for lab in range(NUM_LABS)],
     )
 

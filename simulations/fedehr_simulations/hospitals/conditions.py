@@ -8,10 +8,13 @@ from numpy.typing import NDArray
 from fedehr_simulations.hospitals.plan import HospitalsPlan
 
 NUM_CONDITIONS = 14
-NUM_CHAPTERS = 4
+NUM_CHAPTERS, NUM_DRUG_CLASSES = 4, 7
 NUM_LABS = 12
 MIX_CONCENTRATION = 0.7
 """Dirichlet parameter of a site's case mix; smaller makes sites differ more."""
+EFFECT_RANGE = (-1.1, 1.5)
+"""Log-odds of death per unit of severity, over the conditions; so balanced that neither the
+number of codes nor their chapters tell much."""
 MISSING_SHARE = 0.3
 """Share of the conditions that the smallest site never sees."""
 
@@ -22,6 +25,7 @@ class Conditions:
 
     Attributes:
         chapter: [K], the chapter that holds each condition's codes.
+        drug_class: [K], the class that treats each condition.
         effects: by task, [K], log-odds per unit of severity.
         interaction: two conditions whose severities multiply in every task.
         mix: [S, K], a site's share of each condition; 0 where it lacks one.
@@ -29,6 +33,7 @@ class Conditions:
     """
 
     chapter: NDArray[np.int64]
+    drug_class: NDArray[np.int64]
     effects: dict[str, NDArray[np.float64]]
     interaction: tuple[int, int]
     mix: NDArray[np.float64]
@@ -38,12 +43,13 @@ class Conditions:
 def plant_conditions(plan: HospitalsPlan) -> Conditions:
     """Draw the planted structure of `plan`."""
     rng = plan.generator("conditions")
-    death = rng.permutation(np.linspace(-0.6, 1.5, NUM_CONDITIONS))
+    death = rng.permutation(np.linspace(*EFFECT_RANGE, NUM_CONDITIONS))
     # Long stays share half of what drives death and have as much of their own.
     long_stay = 0.5 * death + 0.5 * rng.permutation(death)
     mix = _case_mix(plan, rng)
     return Conditions(
-        chapter=_deal_chapters(death),
+        chapter=_deal(death, NUM_CHAPTERS),
+        drug_class=_deal(death, NUM_DRUG_CLASSES),
         effects={"death": death, "long_stay": long_stay},
         interaction=_frequent_pair(mix),
         mix=mix,
@@ -51,18 +57,17 @@ def plant_conditions(plan: HospitalsPlan) -> Conditions:
     )
 
 
-def _deal_chapters(effects: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Deal conditions into chapters like cards, grave to harmless and back again.
+def _deal(effects: NDArray[np.float64], num_piles: int) -> NDArray[np.int64]:
+    """Deal conditions into piles like cards, grave to harmless and back again.
 
-    Each chapter then holds grave and harmless conditions, so that backing off from a code
-    to its chapter loses the answer.
+    Each pile then holds grave and harmless conditions, so that backing off from a code to
+    its chapter or drug class loses the answer.
     """
     order = np.argsort(effects)
-    position = np.arange(len(effects))
-    lap, seat = position // NUM_CHAPTERS, position % NUM_CHAPTERS
-    chapter = np.empty(len(effects), dtype=np.int64)
-    chapter[order] = np.where(lap % 2 == 0, seat, NUM_CHAPTERS - 1 - seat)
-    return chapter
+    lap, seat = np.divmod(np.arange(len(effects)), num_piles)
+    pile = np.empty(len(effects), dtype=np.int64)
+    pile[order] = np.where(lap % 2 == 0, seat, num_piles - 1 - seat)
+    return pile
 
 
 def _case_mix(plan: HospitalsPlan, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -93,7 +93,7 @@ class EventMaker:
 
     def _drugs(self) -> EventBatch:
         visit, condition = _repeat(self._rng.poisson(DRUGS_PER_SEVERITY * self._severity))
-        group = self._catalog.drug_class[condition]
+        group = self._conditions.drug_class[condition]
         code = HabitSampler(self._catalog.drugs).draw(group, self._site(visit), self._rng)
         return self._early(visit, code)
 
