@@ -35,7 +35,7 @@ def attend_padded(
     """
     lengths = [e - b for b, e in pairwise(cu_seqlens)]
     query, key, value = (
-        pad_sequence(torch.split(x, lengths), batch_first=True).transpose(1, 2)
+        pad_sequence(list(torch.split(x, lengths)), batch_first=True).transpose(1, 2)
         for x in (query, key, value)
     )
     places = torch.arange(max(lengths), device=query.device)

@@ -1,0 +1,1 @@
+"""AUROC, AUPRC and Brier score, their intervals, and what of them may be told."""
