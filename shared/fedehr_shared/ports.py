@@ -19,9 +19,7 @@ def require_free_port(port: int, next_step: str) -> None:
         try:
             probe.bind((LOOPBACK, port))
         except PermissionError as error:
-            raise NetworkError(
-                f"this user may not listen on port {port}. {next_step}"
-            ) from error
+            raise NetworkError(f"this user may not listen on port {port}. {next_step}") from error
         except OSError as error:
             raise NetworkError(f"port {port} is already taken. {next_step}") from error
 

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,12 @@ def engine_environment(**settings: str) -> dict[str, str]:
     """This process's environment with `settings`, fit for the engine's programs.
 
     Telemetry, update checks and usage statistics are off; this interpreter's programs come
-    first on the PATH, since the engine starts its own programs by name.
+    first on the PATH, since the engine starts its own programs by name. A hospital's web
+    proxy is used for the coordinator, never for this machine itself.
     """
     programs = str(Path(sys.executable).parent)
+    direct = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+    direct = ",".join(filter(None, [direct, "127.0.0.1", "localhost"]))
     return {
         **os.environ,
         "PATH": os.pathsep.join([programs, os.environ.get("PATH", os.defpath)]),
@@ -38,6 +41,8 @@ def engine_environment(**settings: str) -> dict[str, str]:
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
         "PYTHONUNBUFFERED": "1",
+        "NO_PROXY": direct,
+        "no_proxy": direct,
         **settings,
     }
 
@@ -118,7 +123,7 @@ class ProcessFamily:
         if members:
             record = self._record() or {}
             _signal([pid for pid in members if pid == record.get("pid")], signal.SIGTERM)
-            self._wait(lambda: self.is_running(), grace_seconds)
+            self._wait(self.is_running, grace_seconds)
             _signal(self.members(), signal.SIGTERM)
             self._wait(lambda: bool(self.members()), grace_seconds)
             _signal(self.members(), signal.SIGKILL)
@@ -128,7 +133,7 @@ class ProcessFamily:
         self._record_file.unlink(missing_ok=True)
         return len(members)
 
-    def _wait(self, busy: Any, seconds: float) -> None:
+    def _wait(self, busy: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while busy() and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)

@@ -4,6 +4,7 @@ from typing import NoReturn
 
 import typer
 
+from fedehr_client.cli import node, records
 from fedehr_shared.console import run_program
 
 app = typer.Typer(
@@ -15,9 +16,15 @@ app = typer.Typer(
 )
 
 
+app.add_typer(records.app)
+
+
 @app.callback()
 def _root() -> None:
     pass
+
+
+app.add_typer(node.app)
 
 
 def run() -> NoReturn:

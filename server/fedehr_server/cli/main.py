@@ -4,6 +4,7 @@ from typing import NoReturn
 
 import typer
 
+from fedehr_server.cli import coordinator, site, submit
 from fedehr_shared.console import run_program
 
 app = typer.Typer(
@@ -18,6 +19,11 @@ app = typer.Typer(
 @app.callback()
 def _root() -> None:
     pass
+
+
+app.add_typer(coordinator.app)
+app.add_typer(submit.app)
+app.add_typer(site.app, name="site")
 
 
 def run() -> NoReturn:

@@ -55,5 +55,5 @@ def test_a_wrong_setting_is_named(tmp_path: Path, old: str, new: str, named: str
 
 
 def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="site.toml"):
+    with pytest.raises(ConfigError, match=r"site\.toml"):
         SiteConfig.load(tmp_path / "site.toml")

@@ -1,0 +1,1 @@
+"""A hospital's node: its folder, its key, and the SuperNode process."""

@@ -1,0 +1,1 @@
+"""The coordinator's network: certificates, proxy, SuperLink, sites and submissions."""

@@ -1,0 +1,209 @@
+"""A submission: one study handed to the SuperLink, watched to its end.
+
+The engine says `finished:completed` late and hides why a run failed, so the end of a run is
+its `result.json`, which the ServerApp writes last. The engine is asked, now and then,
+only whether the run still lives: a run that has ended without a result has failed.
+"""
+
+import contextlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fedehr_server
+from fedehr_server.network.control import Control
+from fedehr_server.network.coordinator import CoordinatorFolder, require_name
+from fedehr_server.network.sites import SiteRegister
+from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.errors import ConfigError, DeadlineError, NetworkError, UsageError
+
+POLL_SECONDS = 0.25
+ENGINE_POLL_SECONDS = 10.0
+"""Asking the engine starts a Python process of a second or two."""
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A run that the SuperLink has accepted."""
+
+    run: str
+    run_id: str
+    """The engine's id."""
+    num_sites: int
+    folder: Path
+    """`runs/<run>/`."""
+
+
+def bundle_file() -> Path:
+    """The engine's bundle: one `pyproject.toml` that names the installed apps.
+
+    Raises:
+        ConfigError: the installation lacks it.
+    """
+    package = Path(fedehr_server.__file__).parent
+    checkout = package.parents[1] / "deploy" / "flower"
+    for folder in (package / "bundle", checkout):
+        if (folder / "pyproject.toml").is_file():
+            return folder / "pyproject.toml"
+    raise ConfigError(f"{package} lacks bundle/pyproject.toml. Install fedehr again.")
+
+
+def submit(
+    folder: CoordinatorFolder,
+    study: StudyConfig,
+    run: str | None = None,
+    num_sites: int | None = None,
+    bundle: Path | None = None,
+) -> Submission:
+    """Store the study and start a run of it.
+
+    `num_sites` is how many sites the run waits for; left out, all that are registered.
+    `bundle` is the engine's bundle (`bundle_file()`).
+
+    Raises:
+        UsageError: the run's name is taken.
+        ConfigError: too few sites for the study.
+        NetworkError: the SuperLink is down or refused.
+    """
+    if run is not None:
+        require_name(run)
+    expected = _expected_sites(folder, study, num_sites)
+    name = run or f"{study.name[:40]}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
+    run_folder = folder.runs / name
+    try:
+        run_folder.mkdir(mode=0o700)
+    except FileExistsError as error:
+        raise UsageError(f"{run_folder} exists. Choose another --run name.") from error
+    try:
+        (folder.studies / f"{study.digest}.json").write_text(study.to_json(), encoding="utf-8")
+        settings: dict[str, str | int] = {
+            "study": study.digest,
+            "run": name,
+            "num-sites": expected,
+        }
+        run_id = _start(folder, bundle or bundle_file(), settings)
+    except BaseException:
+        shutil.rmtree(run_folder)
+        raise
+    (run_folder / "submission.json").write_text(
+        json.dumps({"run_id": run_id, "num_sites": expected, "study": study.digest}),
+        encoding="utf-8",
+    )
+    return Submission(name, run_id, expected, run_folder)
+
+
+def watch(
+    folder: CoordinatorFolder,
+    submission: Submission,
+    timeout_seconds: float | None,
+    report: Callable[[Event], None],
+) -> dict[str, Any]:
+    """Wait for the run's end, handing each progress event to `report`.
+
+    Returns:
+        The content of `result.json`; for a run that ended without one, a failed result with
+        exit code 1.
+
+    Raises:
+        DeadlineError: `timeout_seconds` have gone; the run has been stopped.
+        NetworkError: the SuperLink is gone.
+    """
+    control = Control(folder)
+    progress = ProgressReader(submission.folder / "progress.jsonl")
+    started = next_question = time.monotonic()
+    while True:
+        result = read_result(submission.folder)
+        for event in progress.new_events():
+            report(event)
+        if result is not None:
+            return result
+        now = time.monotonic()
+        if timeout_seconds is not None and now - started > timeout_seconds:
+            control.stop_run(submission.run_id)
+            raise DeadlineError(
+                f"run {submission.run} did not end within {timeout_seconds:g} seconds and has "
+                "been stopped. Submit again with a longer --timeout."
+            )
+        if now >= next_question:
+            ended = _has_ended(control, submission)
+            next_question = time.monotonic() + ENGINE_POLL_SECONDS
+            if ended:
+                return read_result(submission.folder) or _result_of_silence(folder, ended)
+        time.sleep(POLL_SECONDS)
+
+
+class ProgressReader:
+    """Reads `progress.jsonl` as it grows."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._offset_bytes = 0
+
+    def new_events(self) -> list[Event]:
+        """The events written since the last call; a line still being written waits."""
+        try:
+            with self._file.open("rb") as file:
+                file.seek(self._offset_bytes)
+                content = file.read()
+        except FileNotFoundError:
+            return []
+        complete = content[: content.rfind(b"\n") + 1]
+        self._offset_bytes += len(complete)
+        return [json.loads(line) for line in complete.splitlines() if line.strip()]
+
+
+def read_result(run_folder: Path) -> dict[str, Any] | None:
+    """The content of `result.json`, or None while there is none."""
+    try:
+        text = (run_folder / "result.json").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    result: dict[str, Any] = json.loads(text)
+    return result
+
+
+def _expected_sites(folder: CoordinatorFolder, study: StudyConfig, num_sites: int | None) -> int:
+    expected = num_sites if num_sites is not None else len(SiteRegister(folder).sites())
+    if expected < study.federation.min_sites:
+        raise ConfigError(
+            f"study {study.name} needs {study.federation.min_sites} sites and the run would have "
+            f"{expected}. Add sites with `fedehr-server site add`, or mend [federation] min_sites."
+        )
+    return expected
+
+
+def _start(folder: CoordinatorFolder, bundle: Path, settings: dict[str, str | int]) -> str:
+    # The engine packs every source file beside the bundle: it must stand alone.
+    with tempfile.TemporaryDirectory(prefix="fedehr-bundle-") as alone:
+        shutil.copyfile(bundle, Path(alone) / "pyproject.toml")
+        return Control(folder).start_run(Path(alone), settings)
+
+
+def _has_ended(control: Control, submission: Submission) -> str | None:
+    with contextlib.suppress(NetworkError):
+        state = control.run_state(submission.run_id)
+        return state if state.startswith("finished") else None
+    # The result may have been written just before the SuperLink went away.
+    if read_result(submission.folder) is not None:
+        return "gone"
+    raise NetworkError(
+        f"the SuperLink no longer answers about run {submission.run}. Start it again with "
+        "`fedehr-server start`, then look with `fedehr-server status`."
+    )
+
+
+def _result_of_silence(folder: CoordinatorFolder, state: str) -> dict[str, Any]:
+    return {
+        "status": "failed",
+        "code": "failed",
+        "exit_code": 1,
+        "message": f"the run ended ({state}) without a result. "
+        f"Read the end of {folder.superlink_log}.",
+    }
