@@ -1,0 +1,1 @@
+"""Records in: one package or file a source, each an `Importer`."""
