@@ -1,0 +1,1 @@
+"""`verdict.json`: what a run found, in one shape that scripts may rely on."""
