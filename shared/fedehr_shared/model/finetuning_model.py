@@ -1,7 +1,5 @@
 """`FinetuningModel`: the encoder, pooled to one vector a sequence, with one head a task."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import nn
 from torch.nn import functional
@@ -41,15 +39,12 @@ def pool(encoded: torch.Tensor, cu_seqlens: torch.Tensor, how: str) -> torch.Ten
     return summed * _SUM_SCALE if how == "sum" else summed / lengths[:, None]
 
 
-def multitask_loss(
-    logits: torch.Tensor, labels: torch.Tensor, weights: Sequence[float], smoothing: float
-) -> torch.Tensor:
-    """Weighted mean over tasks of the binary cross-entropy over each task's known labels.
+def multitask_loss(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Mean over tasks, equally weighted, of the cross-entropy over each task's known labels.
 
     Args:
         logits: `[sequences, tasks]`.
         labels: `[sequences, tasks]`, 0 or 1, NaN where the subject has no label.
-        weights: one a task.
         smoothing: labels move this far towards one half.
 
     Shape: a scalar; 0 where nothing is labelled.
@@ -58,5 +53,4 @@ def multitask_loss(
     targets = torch.where(known, labels, 0.5) * (1 - 2 * smoothing) + smoothing
     losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     by_task = (losses * known).sum(dim=0) / known.sum(dim=0).clamp(min=1)
-    scale = torch.tensor(weights, dtype=logits.dtype, device=logits.device)
-    return (by_task * scale).sum() / scale.sum()
+    return by_task.mean()

@@ -1,0 +1,134 @@
+"""`answer`: one request in, one report out. Everything a site does begins here."""
+
+import torch
+
+from fedehr_client.answers.evaluation import evaluation_report, tuning_auroc
+from fedehr_client.answers.site_data import SiteData, keep_vocabulary
+from fedehr_client.code_counts import count_codes
+from fedehr_client.device import choose_device
+from fedehr_client.locator import SiteLocation
+from fedehr_client.training.finetuning import finetune_round
+from fedehr_client.training.loop import RoundContext, RoundResult
+from fedehr_client.training.prediction import predict
+from fedehr_client.training.pretraining import pretrain_round
+from fedehr_shared.errors import PolicyError, WireError
+from fedehr_shared.meds.reader import read_events, read_parents, read_splits
+from fedehr_shared.meds.schema import HELD_OUT, TUNING
+from fedehr_shared.tokens.back_off import BackOffShares
+from fedehr_shared.wire.payload import Arrays, Payload
+from fedehr_shared.wire.reports import TrainReport
+from fedehr_shared.wire.vocabulary_payload import report_to_payload
+from fedehr_shared.wire.work import Work
+
+
+def answer(work: Work, location: SiteLocation) -> Payload:
+    """Do what the coordinator asks, within what the site allows.
+
+    Raises:
+        PolicyError: the study's `min_cell` is below the site's.
+        FedehrError: whatever else goes wrong; the transport sends its code alone.
+    """
+    if work.study.vocabulary.min_cell < location.min_cell:
+        raise PolicyError(
+            f"the study asks for min_cell = {work.study.vocabulary.min_cell}, this site's floor "
+            f"is {location.min_cell}. Raise [vocabulary] min_cell in the study."
+        )
+    if location.num_threads:
+        torch.set_num_threads(location.num_threads)
+    if work.id.phase == "vocabulary":
+        return _count(work, location)
+    vocabulary = keep_vocabulary(location.work, work.vocabulary_digest, work.vocabulary_json)
+    data = SiteData(location, work.study, vocabulary)
+    context = _context(work, location, data.num_tokens)
+    if work.id.phase == "pretraining":
+        return _pretrain(context, data)
+    if work.id.phase == "finetuning":
+        return _finetune(context, data)
+    return _evaluate(context, data)
+
+
+def _count(work: Work, location: SiteLocation) -> Payload:
+    report = count_codes(
+        location.name,
+        read_events(location.records),
+        read_parents(location.records),
+        read_splits(location.records),
+        min_cell=work.study.vocabulary.min_cell,
+    )
+    return report_to_payload(report)
+
+
+def _context(work: Work, location: SiteLocation, num_tokens: int) -> RoundContext:
+    return RoundContext(
+        study=work.study,
+        site=location.name,
+        round_number=work.id.round,
+        num_tokens=num_tokens,
+        weights=_required(work.model),
+        moments=work.moments,
+        device=choose_device(location.device),
+    )
+
+
+def _pretrain(context: RoundContext, data: SiteData) -> Payload:
+    subjects = data.pretraining()
+    result = pretrain_round(context, subjects)
+    metrics = _shares(data.store.back_off)
+    return _train_report(context.site, int(subjects.rows.size), result, metrics)
+
+
+def _finetune(context: RoundContext, data: SiteData) -> Payload:
+    """Score the weights received on the tuning split, then train on the train split."""
+    examples, tuning = data.training_examples(), data.examples(TUNING)
+    study = context.study
+    scores = predict(
+        study,
+        data.store,
+        tuning,
+        num_tokens=data.num_tokens,
+        weights=context.weights,
+        device=context.device,
+    )
+    metrics = tuning_auroc(study, tuning, scores, study.vocabulary.min_cell)
+    result = finetune_round(context, data.store, examples)
+    metrics |= _shares(data.store.back_off)
+    return _train_report(context.site, len(examples), result, metrics)
+
+
+def _evaluate(context: RoundContext, data: SiteData) -> Payload:
+    held_out, study = data.examples(HELD_OUT), context.study
+    scores = predict(
+        study,
+        data.store,
+        held_out,
+        num_tokens=data.num_tokens,
+        weights=context.weights,
+        device=context.device,
+    )
+    report = evaluation_report(context.site, study, held_out, scores, study.vocabulary.min_cell)
+    return report.to_payload()
+
+
+def _train_report(
+    site: str, num_examples: int, result: RoundResult, metrics: dict[str, float]
+) -> Payload:
+    return TrainReport(
+        site=site,
+        num_examples=num_examples,
+        num_steps=result.num_steps,
+        loss=result.loss,
+        update=result.update,
+        moments=result.moments,
+        metrics=metrics,
+    ).to_payload()
+
+
+def _shares(shares: BackOffShares) -> dict[str, float]:
+    named = {"exact": shares.exact, "ancestor": shares.ancestor, "unknown": shares.unknown}
+    return {f"back_off.{name}": share for name, share in named.items() if share is not None}
+
+
+def _required(model: Arrays | None) -> Arrays:
+    if model is None:
+        raise WireError("the request holds no weights. Use the same fedehr version.")
+    return model

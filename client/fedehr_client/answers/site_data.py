@@ -1,0 +1,130 @@
+"""`SiteData`: a site's records as a study sees them, with its token store kept between rounds."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from fedehr_client.locator import SiteLocation
+from fedehr_client.training.examples import Examples, select_examples
+from fedehr_client.training.pretraining import PretrainingData
+from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.errors import TooFewSubjectsError, VocabularyMissingError, WireError
+from fedehr_shared.meds.reader import read_events, read_labels, read_parents, read_splits
+from fedehr_shared.meds.schema import TRAIN
+from fedehr_shared.tokens.sequences import build_store
+from fedehr_shared.tokens.store import TokenStore
+from fedehr_shared.vocabulary.vocabulary import Vocabulary
+
+
+class SiteData:
+    """Token store, splits and labelled examples of one site for one study."""
+
+    def __init__(self, location: SiteLocation, study: StudyConfig, vocabulary: Vocabulary) -> None:
+        self._site = location.records
+        self._study = study
+        self._min_cell = max(location.min_cell, study.vocabulary.min_cell)
+        self._splits = read_splits(location.records)
+        self.num_tokens = vocabulary.num_tokens
+        self.store = self._open_store(location.work, vocabulary)
+
+    def pretraining(self) -> PretrainingData:
+        """The training subjects.
+
+        Raises:
+            TooFewSubjectsError: there are fewer than `min_cell`.
+        """
+        subjects = self.store.subject_ids
+        in_train = [self._splits.get(subject) == TRAIN for subject in subjects.tolist()]
+        rows = np.flatnonzero(in_train)
+        self._require(rows.size, "training subjects")
+        return PretrainingData(self.store, rows)
+
+    def examples(self, split: str) -> Examples:
+        """The labelled examples of a split, possibly none.
+
+        Raises:
+            MissingTaskError: the site has no labels for one of the study's tasks.
+        """
+        tasks = self._study.finetuning.tasks
+        labels = {task: read_labels(self._site, task) for task in tasks}
+        return select_examples(
+            self.store,
+            labels,
+            tasks=tasks,
+            splits=self._splits,
+            split=split,
+            context=self._study.sequence.context,
+        )
+
+    def training_examples(self) -> Examples:
+        """The labelled examples of the train split.
+
+        Raises:
+            TooFewSubjectsError: there are fewer than `min_cell`.
+        """
+        examples = self.examples(TRAIN)
+        self._require(len(examples), "labelled training subjects")
+        return examples
+
+    def _require(self, num: int, what: str) -> None:
+        if num < self._min_cell:
+            raise TooFewSubjectsError(
+                f"the site has fewer than min_cell = {self._min_cell} {what}. "
+                "It cannot take part in this phase; add records or labels."
+            )
+
+    def _open_store(self, work: Path, vocabulary: Vocabulary) -> TokenStore:
+        about = {
+            "vocabulary": vocabulary.digest,
+            "sequence": self._study.sequence.model_dump_json(),
+            "records": self._fingerprint(),
+            "min_cell": str(self._min_cell),
+        }
+        folder = work / "tokens"
+        store = TokenStore.load(folder, about)
+        if store is None:
+            build_store(
+                read_events(self._site),
+                vocabulary,
+                read_parents(self._site),
+                self._study.sequence,
+                self._min_cell,
+            ).save(folder, about)
+            store = TokenStore.load(folder, about)
+        if store is None:
+            raise WireError(f"the token store {folder} changed while it was written. Try again.")
+        return store
+
+    def _fingerprint(self) -> str:
+        """Changes when the site's files are written again."""
+        digest = hashlib.sha256()
+        for file in [*self._site.data_files, self._site.codes_file]:
+            status = os.stat(file)
+            digest.update(f"{file.name}:{status.st_size}:{status.st_mtime_ns};".encode())
+        return digest.hexdigest()
+
+
+def keep_vocabulary(work: Path, digest: str, text: str) -> Vocabulary:
+    """The study's vocabulary: from the message, or from an earlier round.
+
+    Raises:
+        VocabularyMissingError: neither has it; the coordinator sends it again.
+        WireError: the text does not have this digest.
+    """
+    file = work / "vocabulary.json"
+    if text:
+        vocabulary = Vocabulary.from_json(text)
+        if vocabulary.digest != digest:
+            raise WireError("the vocabulary in the message is not the one that its digest names.")
+        work.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(f".{os.getpid()}")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(file)
+        return vocabulary
+    if file.is_file():
+        vocabulary = Vocabulary.from_json(file.read_text(encoding="utf-8"))
+        if vocabulary.digest == digest:
+            return vocabulary
+    raise VocabularyMissingError("the site does not hold this study's vocabulary yet.")

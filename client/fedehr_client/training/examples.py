@@ -1,0 +1,74 @@
+"""`Examples`: labelled windows of subjects, one row a (subject, prediction time)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedehr_shared.errors import DataError
+from fedehr_shared.meds.reader import Labels
+from fedehr_shared.tokens.collate import Window, window_before
+from fedehr_shared.tokens.store import TokenStore
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs and outcomes for several tasks.
+
+    Attributes:
+        subject_ids: `[examples]` int64.
+        windows: `[examples]`, each ends at its prediction time.
+        labels: `[examples, tasks]` float32: 0, 1, or NaN where a task has no label.
+    """
+
+    subject_ids: NDArray[np.int64]
+    windows: tuple[Window, ...]
+    labels: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """The number of examples."""
+        return len(self.windows)
+
+
+def select_examples(
+    store: TokenStore,
+    labels_by_task: Mapping[str, Labels],
+    *,
+    tasks: Sequence[str],
+    splits: Mapping[int, str],
+    split: str,
+    context: int,
+) -> Examples:
+    """The examples of one split; events after a prediction time never enter.
+
+    Raises:
+        DataError: a label names a subject that has no split.
+    """
+    keys: dict[tuple[int, int], NDArray[np.float32]] = {}
+    for column, task in enumerate(tasks):
+        labels = labels_by_task[task]
+        rows = zip(
+            labels.subject_ids.tolist(),
+            labels.prediction_times.tolist(),
+            labels.values.tolist(),
+            strict=True,
+        )
+        for subject_id, time, value in rows:
+            if subject_id not in splits:
+                raise DataError(
+                    f"labels of task '{task}' name a subject without a split. Import again."
+                )
+            if splits[subject_id] == split:
+                missing = np.full(len(tasks), np.nan, dtype=np.float32)
+                keys.setdefault((subject_id, time), missing)[column] = value
+    ordered = sorted(keys)
+    subject_ids = np.asarray([subject_id for subject_id, _ in ordered], dtype=np.int64)
+    rows_of = store.rows_of(subject_ids).tolist()
+    windows = tuple(
+        window_before(store, row, time, context) if row >= 0 else Window(0, 0)
+        for row, (_, time) in zip(rows_of, ordered, strict=True)
+    )
+    values = [keys[key] for key in ordered]
+    table = np.stack(values) if values else np.empty((0, len(tasks)), dtype=np.float32)
+    return Examples(subject_ids, windows, table)

@@ -1,0 +1,110 @@
+"""The optimizer steps of one round, whatever the phase."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from fedehr_client.training.optimizer import load_moments, make_optimizer, moments_of
+from fedehr_client.training.schedule import learning_rate
+from fedehr_shared.config.study import OptimizationConfig, StudyConfig
+from fedehr_shared.errors import TrainingError
+from fedehr_shared.model.weights import load_parameters, parameters_of
+from fedehr_shared.wire.payload import Arrays
+
+StepLoss = Callable[[int], torch.Tensor]
+"""The loss of one step, by its number counted from the phase's first round."""
+
+
+@dataclass(frozen=True)
+class RoundContext:
+    """One site's share of one round: whose it is, and what it starts from.
+
+    Attributes:
+        study: the study.
+        site: the site's name, for its seeds.
+        round_number: from 1 within the phase.
+        num_tokens: the vocabulary's size.
+        weights: the federation's weights before the round.
+        moments: averaged moments, or None to start with empty ones.
+        device: where to train.
+    """
+
+    study: StudyConfig
+    site: str
+    round_number: int
+    num_tokens: int
+    weights: Arrays
+    moments: Arrays | None
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """What a round did: mean loss (nats), the change of the weights, AdamW's moments."""
+
+    num_steps: int
+    loss: float
+    update: Arrays
+    moments: Arrays | None
+
+
+class RoundTrainer:
+    """Trains one model for one round, from given weights and moments."""
+
+    def __init__(
+        self, model: nn.Module, config: OptimizationConfig, rate_factors: dict[str, float]
+    ) -> None:
+        """`rate_factors`: by prefix of parameter names; the rate is scaled by it, 0 freezes."""
+        self._model = model
+        self._config = config
+        groups = []
+        for prefix, factor in rate_factors.items():
+            members = [p for n, p in model.named_parameters() if n.startswith(prefix)]
+            for parameter in members:
+                parameter.requires_grad_(factor > 0)
+            if factor > 0:
+                groups.append({"params": members, "rate_factor": factor})
+        self._optimizer = make_optimizer(groups, config)
+
+    def run(self, context: RoundContext, step_loss: StepLoss) -> RoundResult:
+        """Take `steps_per_round` steps; `step_loss` computes a step's loss on the model.
+
+        Raises:
+            TrainingError: a loss or gradient is NaN or infinite; nothing is sent then.
+            WireError: the weights or moments do not fit the model.
+        """
+        load_parameters(self._model, context.weights)
+        first = (context.round_number - 1) * self._config.steps_per_round
+        averaged = self._config.optimizer_state == "averaged"
+        if averaged and context.moments:
+            load_moments(self._optimizer, self._model, context.moments, first)
+        self._model.train()
+        steps = range(first, first + self._config.steps_per_round)
+        losses = [self._step(step, step_loss) for step in steps]
+        after = parameters_of(self._model)
+        return RoundResult(
+            num_steps=len(losses),
+            loss=sum(losses) / len(losses),
+            update={name: after[name] - context.weights[name] for name in after},
+            moments=moments_of(self._optimizer, self._model) if averaged else None,
+        )
+
+    def _step(self, step: int, step_loss: StepLoss) -> float:
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(step, self._config) * group["rate_factor"]
+        self._optimizer.zero_grad(set_to_none=False)
+        loss = step_loss(step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(
+            [p for group in self._optimizer.param_groups for p in group["params"]],
+            self._config.max_grad_norm,
+        )
+        if not bool(torch.isfinite(loss)) or not bool(torch.isfinite(norm)):
+            raise TrainingError(
+                f"the loss or its gradient is NaN or infinite at step {step + 1} of the phase. "
+                "Lower its learning_rate or max_grad_norm."
+            )
+        self._optimizer.step()
+        return float(loss.detach())

@@ -1,0 +1,61 @@
+"""AdamW whose moments may come with the weights and go back with them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fedehr_shared.config.study import OptimizationConfig
+from fedehr_shared.errors import WireError
+from fedehr_shared.wire.payload import Arrays
+
+FIRST, SECOND_ROOT = ".first", ".second_root"
+"""Suffixes of a parameter's moments on the wire. The second moment travels as its square
+root: fixed-point sums would round a small square to nothing."""
+
+
+def make_optimizer(
+    groups: Sequence[dict[str, object]], config: OptimizationConfig
+) -> torch.optim.AdamW:
+    """AdamW (Loshchilov and Hutter 2019) over parameter groups with a `rate_factor` each."""
+    return torch.optim.AdamW(
+        list(groups), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
+    )
+
+
+def load_moments(
+    optimizer: torch.optim.AdamW,
+    model: nn.Module,
+    moments: Mapping[str, NDArray[np.float32]],
+    num_steps_done: int,
+) -> None:
+    """Continue from averaged moments.
+
+    Raises:
+        WireError: a moment is missing or has another shape.
+    """
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        first, root = moments.get(name + FIRST), moments.get(name + SECOND_ROOT)
+        shape = tuple(parameter.shape)
+        if first is None or root is None or first.shape != shape or root.shape != shape:
+            raise WireError(f"the moments of {name} are missing or have another shape.")
+        optimizer.state[parameter] = {
+            "step": torch.tensor(float(num_steps_done)),
+            "exp_avg": torch.from_numpy(np.array(first)).to(parameter.device),
+            "exp_avg_sq": torch.from_numpy(np.square(root)).to(parameter.device),
+        }
+
+
+def moments_of(optimizer: torch.optim.AdamW, model: nn.Module) -> Arrays:
+    """The moments after a round, by parameter name."""
+    moments: Arrays = {}
+    for name, parameter in model.named_parameters():
+        state = optimizer.state.get(parameter)
+        if state:
+            moments[name + FIRST] = state["exp_avg"].cpu().numpy()
+            moments[name + SECOND_ROOT] = state["exp_avg_sq"].sqrt().cpu().numpy()
+    return moments

@@ -1,0 +1,43 @@
+"""Probabilities from a fine-tuned model."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fedehr_client.training.examples import Examples
+from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.model.finetuning_model import FinetuningModel
+from fedehr_shared.model.weights import load_parameters
+from fedehr_shared.tokens.collate import collate
+from fedehr_shared.tokens.store import TokenStore
+from fedehr_shared.wire.payload import Arrays
+
+_EXAMPLES_A_BATCH = 64
+
+
+def predict(
+    study: StudyConfig,
+    store: TokenStore,
+    examples: Examples,
+    *,
+    num_tokens: int,
+    weights: Arrays,
+    device: torch.device,
+) -> NDArray[np.float64]:
+    """Probabilities of each task for each example.
+
+    Shape: `[examples, tasks]`.
+
+    Raises:
+        WireError: the weights do not fit the model.
+    """
+    model = FinetuningModel(study.model, study.finetuning, num_tokens).to(device)
+    load_parameters(model, weights)
+    model.eval()
+    parts = [np.empty((0, len(study.finetuning.tasks)))]
+    with torch.inference_mode():
+        for begin in range(0, len(examples), _EXAMPLES_A_BATCH):
+            windows = examples.windows[begin : begin + _EXAMPLES_A_BATCH]
+            logits = model(collate(store, windows).to(device))
+            parts.append(torch.sigmoid(logits.double()).cpu().numpy())
+    return np.concatenate(parts)

@@ -1,0 +1,38 @@
+"""One learning-rate schedule over all rounds of a phase, and which subjects a step sees."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedehr_shared.config.study import OptimizationConfig
+from fedehr_shared.seeds import derive_generator
+
+
+def learning_rate(step: int, config: OptimizationConfig) -> float:
+    """The rate at a step counted from the phase's first round: linear warm-up, then a cosine
+    to zero (Loshchilov and Hutter 2017)."""
+    num_steps = config.rounds * config.steps_per_round
+    num_warmup = round(config.warmup_share * num_steps)
+    if step < num_warmup:
+        return config.learning_rate * (step + 1) / num_warmup
+    done = (step - num_warmup) / max(1, num_steps - num_warmup)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def batch_rows(
+    num_rows: int, step: int, steps_per_epoch: int, *seed_parts: str | int
+) -> NDArray[np.int64]:
+    """The rows of one step: each epoch is a new order, cut into `steps_per_epoch` batches.
+
+    So a batch is in proportion to the site's size, every row is seen once an epoch (a site
+    with fewer rows than steps repeats some), and a step's rows depend on nothing but its
+    number: a round can be done again, by anyone, with the same rows.
+
+    Shape: `[batch]`.
+    """
+    epoch, place = divmod(step, steps_per_epoch)
+    order = derive_generator(*seed_parts, "order", epoch).permutation(num_rows)
+    begin = place * num_rows // steps_per_epoch
+    end = (place + 1) * num_rows // steps_per_epoch
+    return order[begin:end] if end > begin else order[[begin % num_rows]]
