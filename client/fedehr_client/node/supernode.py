@@ -1,16 +1,19 @@
 """The SuperNode process: started over TLS with the site's key, watched, stopped."""
 
+import json
 import re
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from fedehr_client.locator import SITE_FILE
 from fedehr_client.node.connection import check_coordinator
 from fedehr_client.node.folder import NodeFolder
+from fedehr_client.node.keys import private_key_fingerprint
 from fedehr_client.site import ConnectionConfig
-from fedehr_shared.errors import ConfigError, DataError, NetworkError, UsageError
+from fedehr_shared.errors import DataError, NetworkError, UsageError
 from fedehr_shared.ports import LOOPBACK, free_port
 from fedehr_shared.processes import (
     POLL_SECONDS,
@@ -21,13 +24,16 @@ from fedehr_shared.processes import (
 
 JOIN_SECONDS = 60.0
 """How long one attempt to join may take."""
-LAPSE_SECONDS = 100.0
+LAPSE_SECONDS = 75.0
 """A killed node stays known as connected until its heartbeat lapses, within 60 s."""
 RETRY_SECONDS = 5.0
 
 _JOINED = re.compile(r"SuperNode ID: (\d+)")
-_STILL_CONNECTED = "[code: 2004]"
-_REFUSED = re.compile(r"\b401\b|Unauthorized|unauthenticated", re.IGNORECASE)
+_NOT_ACTIVATED = "[code: 2004]"
+"""The engine's one answer both to an unknown key and to a key whose last connection has not
+lapsed yet. Only a site that has joined before can be in the second case."""
+_BAD_SIGNATURE = "terminated gracefully"
+"""A refused signature makes the engine's node end itself politely, without a reason."""
 
 
 @dataclass(frozen=True)
@@ -53,23 +59,28 @@ class SuperNode:
 
         Raises:
             UsageError: it runs already.
-            ConfigError: the site file is wrong.
+            ConfigError: the site file or the key is wrong.
             DataError: the records' folder is missing.
             NetworkError: no connection, a wrong certificate, or an unknown key.
         """
         network = self._prepare()
         deadline = time.monotonic() + LAPSE_SECONDS
+        told = False
         while True:
             attempt = self._attempt(network)
             if attempt.node_id is not None:
+                self._joined_file.write_text(self._identity(network), encoding="utf-8")
                 return attempt.process
             self.stop()
-            if _STILL_CONNECTED not in attempt.output or time.monotonic() > deadline:
-                raise NetworkError(self._explain(attempt.output, network.coordinator))
-            report(
-                "the coordinator still holds this site's last connection, which lapses within "
-                "a minute; trying again ..."
-            )
+            may_lapse = _NOT_ACTIVATED in attempt.output and self._has_joined(network)
+            if not may_lapse or time.monotonic() > deadline:
+                raise NetworkError(self._explain(attempt.output, network))
+            if not told:
+                report(
+                    "the coordinator still holds this site's last connection, which lapses "
+                    "within a minute; trying again ..."
+                )
+                told = True
             time.sleep(RETRY_SECONDS)
 
     def is_running(self) -> bool:
@@ -93,11 +104,7 @@ class SuperNode:
                 f"there is no records folder {config.site.records}. "
                 f"Mend [site] records in {self._folder.site_file}."
             )
-        if not config.network.private_key.is_file():
-            raise ConfigError(
-                f"there is no private key {config.network.private_key}. "
-                f"Mend [network] private_key in {self._folder.site_file}."
-            )
+        private_key_fingerprint(config.network.private_key)
         check_coordinator(config.network.coordinator, config.network.root_certificates)
         return config.network
 
@@ -127,19 +134,39 @@ class SuperNode:
             self.stop()
             raise
 
-    def _explain(self, output: str, coordinator: str) -> str:
-        log = self._folder.log_file
-        if _STILL_CONNECTED in output:
+    @property
+    def _joined_file(self) -> Path:
+        return self._folder.state / "joined.json"
+
+    def _has_joined(self, network: ConnectionConfig) -> bool:
+        """Whether this key has been let in by this coordinator before."""
+        try:
+            return self._joined_file.read_text(encoding="utf-8") == self._identity(network)
+        except FileNotFoundError:
+            return False
+
+    def _identity(self, network: ConnectionConfig) -> str:
+        key = private_key_fingerprint(network.private_key)
+        return json.dumps({"coordinator": network.coordinator, "key": key})
+
+    def _explain(self, output: str, network: ConnectionConfig) -> str:
+        coordinator, key = network.coordinator, f"{network.private_key}.pub"
+        if _NOT_ACTIVATED in output and self._has_joined(network):
             return (
-                f"{coordinator} still holds another connection with this site's key. End the "
-                "other node that uses it, or ask the coordinator."
+                f"{coordinator} no longer lets this site's key in: it was removed, or another "
+                "node is using it. Ask the coordinator (`fedehr-server site list`)."
             )
-        if _REFUSED.search(output):
+        if _NOT_ACTIVATED in output:
             return (
-                f"{coordinator} does not know this site's key. Give the coordinator "
-                f"{self._folder.public_key} and ask it to run `fedehr-server site add`."
+                f"{coordinator} does not know this site's key. Give the coordinator {key} and "
+                "ask it to run `fedehr-server site add`."
             )
-        return f"the node did not join {coordinator}. Read the end of {log}."
+        if _BAD_SIGNATURE in output:
+            return (
+                f"{coordinator} refused this site's signature, which carries the time. Set this "
+                "machine's clock (NTP) and start again."
+            )
+        return f"the node did not join {coordinator}. Read the end of {self._folder.log_file}."
 
 
 def supernode_command(network: ConnectionConfig, runtime_port: int) -> list[str]:

@@ -68,6 +68,15 @@ class Control:
         answer = self._call("ls", CONNECTION, "--run-id", run_id)
         return str(answer["runs"][0]["status"])
 
+    def run_states(self) -> dict[str, str]:
+        """`run_state` of every run, by the engine's run id.
+
+        Raises:
+            NetworkError: the SuperLink is down or refused.
+        """
+        answer = self._call("ls", CONNECTION)
+        return {str(run["run-id"]): str(run["status"]) for run in answer["runs"]}
+
     def stop_run(self, run_id: str) -> None:
         """Stop a run.
 

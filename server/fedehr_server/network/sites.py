@@ -7,7 +7,7 @@ from pathlib import Path
 from fedehr_server.network.control import Control
 from fedehr_server.network.coordinator import CoordinatorFolder, require_name
 from fedehr_server.network.superlink import SuperLink
-from fedehr_shared.errors import ConfigError, UsageError
+from fedehr_shared.errors import ConfigError, NetworkError, UsageError
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class SiteRegister:
         for other in self._kept():
             if other.fingerprint == fingerprint:
                 raise UsageError(f"this key is registered already, as site {other.name}.")
-        site = RegisteredSite(name, self._control.register(public_key, name), fingerprint)
+        site = RegisteredSite(name, self._register(name, public_key), fingerprint)
         file.write_text(json.dumps(asdict(site)), encoding="utf-8")
         return site
 
@@ -77,6 +77,17 @@ class SiteRegister:
             )
             for site in sites
         ]
+
+    def _register(self, name: str, public_key: Path) -> str:
+        try:
+            return self._control.register(public_key, name)
+        except NetworkError as error:
+            if "already in use" not in str(error):
+                raise
+            raise NetworkError(
+                "this key was registered before and removed, and the engine never takes a key "
+                "twice. Ask the hospital for a new one (`fedehr-client init` on a new folder)."
+            ) from error
 
     def _kept(self) -> list[RegisteredSite]:
         files = sorted(self._folder.sites.glob("*.json"))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fedehr_server.network.certificates import days_left
+from fedehr_server.network.control import Control
 from fedehr_server.network.coordinator import CoordinatorFolder
 from fedehr_server.network.sites import SiteRegister
 from fedehr_server.network.submission import ProgressReader, read_result
@@ -14,34 +15,55 @@ from fedehr_server.network.superlink import SuperLink
 
 def coordinator_status(folder: CoordinatorFolder) -> dict[str, Any]:
     """The SuperLink, the sites and the runs of a coordinator folder, ready for JSON."""
-    superlink = SuperLink(folder)
+    serving = SuperLink(folder).is_serving()
     network = folder.config().network
+    runs = [path for path in sorted(folder.runs.iterdir()) if path.is_dir()]
+    unfinished = any(read_result(run) is None for run in runs)
+    engine_states = Control(folder).run_states() if serving and unfinished else {}
     return {
         "superlink": {
-            "serving": superlink.is_serving(),
+            "serving": serving,
             "port": network.port,
             "proxy_port": network.proxy_port,
             "certificate_days_left": days_left(folder.pki / "server.crt"),
         },
         "sites": [asdict(site) for site in SiteRegister(folder).sites()],
-        "runs": [run_status(path) for path in sorted(folder.runs.iterdir()) if path.is_dir()],
+        "runs": [run_status(run, engine_states) for run in runs],
     }
 
 
-def run_status(run_folder: Path) -> dict[str, Any]:
-    """A run's state (`running`, `completed`, `failed`), phase and round."""
+def run_status(run_folder: Path, engine_states: dict[str, str]) -> dict[str, Any]:
+    """A run's state, phase and round.
+
+    The state is `completed` or `failed` by the run's own result; without one it is `running`
+    or `stopped` as the engine says, `failed` when the engine says that it has ended, and
+    `interrupted` when no engine knows of it.
+    """
     events = ProgressReader(run_folder / "progress.jsonl").new_events()
-    last = next((event for event in reversed(events) if event["event"] == "round"), {})
+    last = next((event for event in reversed(events) if event.get("event") == "round"), {})
     result = read_result(run_folder)
+    submitted = _submitted(run_folder)
+    if result is not None:
+        state = result["status"]
+    else:
+        state = _state_without_result(engine_states.get(submitted.get("run_id", "")))
     return {
         "run": run_folder.name,
-        "state": result["status"] if result else "running",
-        "study": _submitted(run_folder).get("study"),
+        "state": state,
+        "study": submitted.get("study"),
         "phase": last.get("phase"),
         "round": last.get("round"),
         "num_rounds": last.get("num_rounds"),
         "message": result.get("message") if result else None,
     }
+
+
+def _state_without_result(engine_state: str | None) -> str:
+    if engine_state is None:
+        return "interrupted"
+    if engine_state == "finished:stopped":
+        return "stopped"
+    return "failed" if engine_state.startswith("finished") else "running"
 
 
 def _submitted(run_folder: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fedehr_server
+from fedehr_server.bundle import copy_bundle
 from fedehr_server.network.control import Control
 from fedehr_server.network.coordinator import CoordinatorFolder, require_name
 from fedehr_server.network.sites import SiteRegister
@@ -41,20 +41,6 @@ class Submission:
     """`runs/<run>/`."""
 
 
-def bundle_file() -> Path:
-    """The engine's bundle: one `pyproject.toml` that names the installed apps.
-
-    Raises:
-        ConfigError: the installation lacks it.
-    """
-    package = Path(fedehr_server.__file__).parent
-    checkout = package.parents[1] / "deploy" / "flower"
-    for folder in (package / "bundle", checkout):
-        if (folder / "pyproject.toml").is_file():
-            return folder / "pyproject.toml"
-    raise ConfigError(f"{package} lacks bundle/pyproject.toml. Install fedehr again.")
-
-
 def submit(
     folder: CoordinatorFolder,
     study: StudyConfig,
@@ -65,7 +51,7 @@ def submit(
     """Store the study and start a run of it.
 
     `num_sites` is how many sites the run waits for; left out, all that are registered.
-    `bundle` is the engine's bundle (`bundle_file()`).
+    `bundle` is another bundle's `pyproject.toml`; left out, the installed one.
 
     Raises:
         UsageError: the run's name is taken.
@@ -88,7 +74,7 @@ def submit(
             "run": name,
             "num-sites": expected,
         }
-        run_id = _start(folder, bundle or bundle_file(), settings)
+        run_id = _start(folder, bundle, settings)
     except BaseException:
         shutil.rmtree(run_folder)
         raise
@@ -179,11 +165,9 @@ def _expected_sites(folder: CoordinatorFolder, study: StudyConfig, num_sites: in
     return expected
 
 
-def _start(folder: CoordinatorFolder, bundle: Path, settings: dict[str, str | int]) -> str:
-    # The engine packs every source file beside the bundle: it must stand alone.
+def _start(folder: CoordinatorFolder, bundle: Path | None, settings: dict[str, str | int]) -> str:
     with tempfile.TemporaryDirectory(prefix="fedehr-bundle-") as alone:
-        shutil.copyfile(bundle, Path(alone) / "pyproject.toml")
-        return Control(folder).start_run(Path(alone), settings)
+        return Control(folder).start_run(copy_bundle(Path(alone) / "bundle", bundle), settings)
 
 
 def _has_ended(control: Control, submission: Submission) -> str | None:
