@@ -31,15 +31,10 @@ class FixedPointSum:
         """Add `weight / total_weight` times each tensor.
 
         Raises:
-            WireError: an element is NaN, infinite or above `LARGEST`, or the weights exceed
-                their bound; nothing is added then.
+            WireError: as `check`; nothing is added then.
         """
-        if not 0 < weight <= self._total_weight - self._weight:
-            raise WireError("the sites' weights exceed what they declared. Start the study anew.")
+        self.check(tensors, weight)
         share = weight / self._total_weight
-        for name, tensor in tensors.items():
-            if not bool(np.all(np.abs(tensor) <= LARGEST)):
-                raise WireError(f"tensor {name} holds NaN, infinity or a value above {LARGEST:g}.")
         for name, tensor in tensors.items():
             scaled = tensor.astype(np.float64) * (share * 2.0**FRACTION_BITS)
             fixed = np.rint(scaled).astype(np.int64)
@@ -48,6 +43,22 @@ class FixedPointSum:
             else:
                 self._sums[name] = fixed
         self._weight += weight
+
+    def check(self, tensors: Mapping[str, NDArray[np.float32]], weight: int) -> None:
+        """Say whether these may be added.
+
+        Raises:
+            WireError: an element is NaN, infinite or above `LARGEST`, names or shapes differ
+                from what was added before, or the weights exceed their bound.
+        """
+        if not 0 < weight <= self._total_weight - self._weight:
+            raise WireError("the sites' weights exceed what they declared. Start the study anew.")
+        for name, tensor in tensors.items():
+            if not bool(np.all(np.abs(tensor) <= LARGEST)):
+                raise WireError(f"tensor {name} holds NaN, infinity or a value above {LARGEST:g}.")
+        known = {name: fixed.shape for name, fixed in self._sums.items()}
+        if known and known != {name: tensor.shape for name, tensor in tensors.items()}:
+            raise WireError("the tensors are not those that the other sites sent.")
 
     def mean(self) -> dict[str, NDArray[np.float32]]:
         """The weighted mean of what was added, in float32."""

@@ -1,0 +1,40 @@
+"""`reply_to`: an answer, or a code and a random reference; never a text, never an exception.
+
+An exception that left the app would travel as text, with whatever it quotes.
+"""
+
+import logging
+import secrets
+import traceback
+from collections.abc import Callable
+
+from fedehr_client.answers.answer import answer
+from fedehr_client.locator import SiteLocation
+from fedehr_shared.errors import FedehrError
+from fedehr_shared.wire.payload import Payload
+from fedehr_shared.wire.reports import ErrorReport
+from fedehr_shared.wire.work import Work
+
+log = logging.getLogger("fedehr.client")
+
+
+def reply_to(read: Callable[[], Payload], locate: Callable[[], SiteLocation]) -> Payload:
+    """Answer the request that `read` gives, for the site that `locate` finds.
+
+    The site's log gets the reason of a failure beside its reference. The text of an
+    exception that we did not raise ourselves is left out: it may quote a record.
+    """
+    try:
+        request = read()
+        return answer(Work.from_payload(request), locate())
+    except FedehrError as error:
+        return _failure(error.code, str(error))
+    except Exception as error:
+        places = "".join(traceback.format_tb(error.__traceback__))
+        return _failure("failed", f"{type(error).__name__} at\n{places}")
+
+
+def _failure(code: str, reason: str) -> Payload:
+    reference = secrets.token_hex(8)
+    log.error("work failed with code %s, reference %s: %s", code, reference, reason)
+    return ErrorReport(code, reference).to_payload()

@@ -1,0 +1,39 @@
+"""The ServerApp: reads a stored study, conducts it over Flower's grid, writes its result.
+
+The run's configuration holds names and numbers only. Where the coordinator keeps its files
+stands in the environment, since the engine shows the run's configuration to every node.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from fedehr_server.grid import GridTransport
+from fedehr_server.running import run_study
+from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.errors import ConfigError
+
+log = logging.getLogger("fedehr.server")
+
+COORDINATOR_FOLDER = "FEDEHR_COORDINATOR_FOLDER"
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Conduct the study that the run's configuration names."""
+    folder = os.environ.get(COORDINATOR_FOLDER)
+    if not folder:
+        raise ConfigError(f"{COORDINATOR_FOLDER} is not set. Use fedehr-server or fedehr-sim.")
+    digest, run = str(context.run_config["study"]), str(context.run_config["run"])
+    if not (digest.isalnum() and run and "/" not in run and not run.startswith(".")):
+        raise ConfigError("the run's configuration names no valid study and run.")
+    study = StudyConfig.from_json((Path(folder) / "studies" / f"{digest}.json").read_text())
+    if study.digest != digest:
+        raise ConfigError("the stored study is not the one that its digest names. Submit again.")
+    num_sites = int(context.run_config["num-sites"])
+    run_study(study, GridTransport(grid), Path(folder) / "runs" / run, num_sites)

@@ -1,0 +1,86 @@
+"""Flower's `Grid` as a `Transport`: public push and pull, answers one by one."""
+
+import time
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
+
+from fedehr_shared.errors import WireError
+from fedehr_shared.wire.payload import Arrays, Payload, Values
+
+_POLL_SECONDS = 0.1
+
+
+class GridTransport:
+    """Sends each request as a `query` message and keeps which message a node owes."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._owed: dict[str, int] = {}
+
+    def nodes(self) -> frozenset[int]:
+        """The nodes that are connected now."""
+        return frozenset(self._grid.get_node_ids())
+
+    def push(self, node: int, payload: Payload) -> None:
+        """Send work to a node; an earlier request to it is forgotten."""
+        message = Message(content=to_records(payload), dst_node_id=node, message_type="query")
+        self._owed = {known: owner for known, owner in self._owed.items() if owner != node}
+        for message_id in self._grid.push_messages([message]):
+            self._owed[message_id] = node
+
+    def pull(self) -> list[tuple[int, Payload | None]]:
+        """Answers that came since the last call."""
+        if not self._owed:
+            return []
+        answers: list[tuple[int, Payload | None]] = []
+        for reply in self._grid.pull_messages(list(self._owed)):
+            node = self._owed.pop(reply.metadata.reply_to_message_id, None)
+            if node is not None:
+                answers.append((node, _read(reply)))
+        return answers
+
+    def wait(self) -> None:
+        """Sleep a tenth of a second."""
+        time.sleep(_POLL_SECONDS)
+
+
+def to_records(payload: Payload) -> RecordDict:
+    """Arrays become `ArrayRecord`s, values `ConfigRecord`s, under the same names."""
+    records = RecordDict()
+    for name, arrays in payload.arrays.items():
+        records[name] = ArrayRecord({key: Array(array) for key, array in arrays.items()})
+    for name, values in payload.values.items():
+        records[name] = ConfigRecord(dict(values))
+    return records
+
+
+def from_records(records: RecordDict) -> Payload:
+    """Read what a site sent.
+
+    Raises:
+        WireError: a record of another kind, or an array that is not float32.
+    """
+    arrays: dict[str, Arrays] = {}
+    values: dict[str, Values] = {}
+    for name, record in records.items():
+        if isinstance(record, ArrayRecord):
+            arrays[name] = {key: array.numpy() for key, array in record.items()}
+        elif isinstance(record, ConfigRecord):
+            values[name] = dict(record)  # type: ignore[arg-type]
+        else:
+            raise WireError(f"record {name} is of a kind that fedehr does not use.")
+    for name, tensors in arrays.items():
+        if any(array.dtype != np.float32 for array in tensors.values()):
+            raise WireError(f"record {name} holds an array that is not float32.")
+    return Payload(arrays, values)
+
+
+def _read(reply: Message) -> Payload | None:
+    if reply.has_error():
+        return None
+    try:
+        return from_records(reply.content)
+    except (WireError, ValueError, TypeError):
+        return None

@@ -1,0 +1,1 @@
+"""What the coordinator does with the answers of each phase."""

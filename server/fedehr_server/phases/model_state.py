@@ -1,0 +1,40 @@
+"""`ModelState`: the federation's weights and moments between rounds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.model.finetuning_model import FinetuningModel
+from fedehr_shared.model.pretraining_model import PretrainingModel
+from fedehr_shared.model.weights import draw_first_weights
+from fedehr_shared.wire.payload import Arrays
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """Weights by name, and AdamW's averaged moments (None before the first round)."""
+
+    weights: Arrays
+    moments: Arrays | None = None
+
+    def moved(self, update: Arrays, moments: Arrays | None) -> "ModelState":
+        """The state after a round's mean update."""
+        moved = {name: np.add(self.weights[name], update[name]) for name in self.weights}
+        return ModelState(moved, moments)
+
+
+def first_pretraining_state(study: StudyConfig, num_tokens: int) -> ModelState:
+    """Drawn by the coordinator from the study's seed."""
+    model = PretrainingModel(study.model, num_tokens)
+    return ModelState(draw_first_weights(model, study.seed, "pretraining"))
+
+
+def first_finetuning_state(
+    study: StudyConfig, num_tokens: int, pretrained: ModelState
+) -> ModelState:
+    """The pre-trained encoder under heads drawn from the study's seed; moments begin anew."""
+    model = FinetuningModel(study.model, study.finetuning, num_tokens)
+    drawn = draw_first_weights(model, study.seed, "finetuning")
+    taken = {name: pretrained.weights.get(name, value) for name, value in drawn.items()}
+    return ModelState(taken)

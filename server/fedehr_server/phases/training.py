@@ -1,0 +1,100 @@
+"""A training round, of either phase: updates are added as they arrive, and dropped."""
+
+from dataclasses import dataclass, field
+
+from fedehr_server.phases.model_state import ModelState
+from fedehr_shared.errors import WireError
+from fedehr_shared.model.weights import check_tensors
+from fedehr_shared.wire.fixed_point import FixedPointSum
+from fedehr_shared.wire.moments import moment_shapes
+from fedehr_shared.wire.payload import Arrays, Payload
+from fedehr_shared.wire.reports import TrainReport
+
+
+@dataclass(frozen=True)
+class SiteNumbers:
+    """What a site said besides its update."""
+
+    num_examples: int
+    loss: float
+    metrics: dict[str, float]
+
+
+@dataclass
+class TrainingRound:
+    """Adds up one round.
+
+    Attributes:
+        state: what the sites were given.
+        total_weight: an upper bound of the sites' examples together.
+        averages_moments: whether the study has the moments travel.
+    """
+
+    state: ModelState
+    total_weight: int
+    averages_moments: bool
+    sites: dict[str, SiteNumbers] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin with empty sums."""
+        self._updates = FixedPointSum(self.total_weight)
+        self._moments = FixedPointSum(self.total_weight)
+
+    def accept(self, payload: Payload) -> str:
+        """Add a site's update; the site's name.
+
+        Raises:
+            WireError: the answer is malformed or does not fit the weights; nothing is added.
+        """
+        report = TrainReport.from_payload(payload)
+        if report.site in self.sites:
+            raise WireError(f"two nodes call themselves site '{report.site}'.")
+        shapes = {name: value.shape for name, value in self.state.weights.items()}
+        check_tensors(report.update, shapes)
+        moments = self._checked_moments(report, shapes)
+        self._updates.check(report.update, report.num_examples)
+        if moments is not None:
+            self._moments.add(moments, report.num_examples)
+        self._updates.add(report.update, report.num_examples)
+        self.sites[report.site] = SiteNumbers(report.num_examples, report.loss, report.metrics)
+        return report.site
+
+    def close(self) -> ModelState:
+        """The state after the round."""
+        moments = self._moments.mean() if self.averages_moments else None
+        return self.state.moved(self._updates.mean(), moments)
+
+    @property
+    def loss(self) -> float:
+        """Mean training loss over sites, by their examples."""
+        return self._weighted({s: (n.loss, n.num_examples) for s, n in self.sites.items()})
+
+    def tuning_auroc(self, tasks: tuple[str, ...]) -> dict[str, float | None]:
+        """AUROC on the sites' tuning splits, by their examples; None where every site withheld."""
+        found: dict[str, float | None] = {}
+        for task in tasks:
+            told = {
+                site: (n.metrics[f"tuning.{task}.auroc"], int(n.metrics[f"tuning.{task}.num"]))
+                for site, n in self.sites.items()
+                if f"tuning.{task}.auroc" in n.metrics and f"tuning.{task}.num" in n.metrics
+            }
+            found[task] = self._weighted(told) if told else None
+        return found
+
+    def _checked_moments(
+        self, report: TrainReport, shapes: dict[str, tuple[int, ...]]
+    ) -> Arrays | None:
+        if not self.averages_moments:
+            return None
+        if not report.moments:
+            raise WireError("the answer lacks the moments that the study averages.")
+        allowed = moment_shapes(shapes)
+        wanted = {name: allowed[name] for name in report.moments if name in allowed}
+        check_tensors(report.moments, wanted)
+        return report.moments
+
+    @staticmethod
+    def _weighted(values: dict[str, tuple[float, int]]) -> float:
+        # Sites in order of their names: a sum of floats depends on its order.
+        ordered = [values[site] for site in sorted(values)]
+        return sum(v * w for v, w in ordered) / max(1, sum(w for _, w in ordered))

@@ -1,0 +1,53 @@
+"""The vocabulary phase: reports in, one vocabulary out."""
+
+from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.errors import WireError
+from fedehr_shared.vocabulary.build import build_vocabulary
+from fedehr_shared.vocabulary.report import VocabularyReport
+from fedehr_shared.vocabulary.vocabulary import Vocabulary
+from fedehr_shared.wire.payload import Payload
+from fedehr_shared.wire.vocabulary_payload import report_from_payload
+from fedehr_shared.wire.work import Work, WorkId
+
+
+class VocabularyPhase:
+    """Collects the sites' code counts."""
+
+    def __init__(self, study: StudyConfig) -> None:
+        self._study = study
+        self._reports: dict[str, VocabularyReport] = {}
+
+    def work(self, work_id: WorkId) -> Work:
+        """What a site is asked."""
+        return Work(work_id, self._study)
+
+    def accept(self, payload: Payload) -> str:
+        """Keep a report; the site's name.
+
+        Raises:
+            WireError: the report is malformed, breaks the cell rule, or its name is taken.
+        """
+        report = report_from_payload(payload)
+        if report.site in self._reports:
+            raise WireError(f"two nodes call themselves site '{report.site}'.")
+        least = min(
+            [report.num_subjects, *report.num_subjects_by_code.values()]
+            + [count for h in report.histograms.values() for count in h.counts]
+        )
+        if least < self._study.vocabulary.min_cell:
+            raise WireError(f"site '{report.site}' sent a count below min_cell.")
+        self._reports[report.site] = report
+        return report.site
+
+    def close(self) -> Vocabulary:
+        """The federation's vocabulary.
+
+        Raises:
+            TooFewSubjectsError: no code is frequent enough at enough sites.
+        """
+        return build_vocabulary(list(self._reports.values()), self._study.vocabulary)
+
+    @property
+    def num_subjects(self) -> int:
+        """Training subjects over all sites."""
+        return sum(report.num_subjects for report in self._reports.values())

@@ -1,0 +1,148 @@
+"""`conduct`: joins the state machine to a transport until the study ends."""
+
+import time
+
+from fedehr_server.progress import ProgressLog
+from fedehr_server.rounds.events import (
+    Abort,
+    Action,
+    Answered,
+    Close,
+    DeadlinePassed,
+    Failed,
+    Finish,
+    NodesSeen,
+    Open,
+    Push,
+)
+from fedehr_server.rounds.machine import StudyMachine, plan_of
+from fedehr_server.study_run import StudyRun
+from fedehr_server.traffic import Traffic
+from fedehr_server.transport import Transport
+from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.errors import (
+    DataError,
+    DeadlineError,
+    FedehrError,
+    MissingTaskError,
+    NetworkError,
+    PolicyError,
+    TooFewSubjectsError,
+    TrainingError,
+    WireError,
+)
+from fedehr_shared.wire.payload import Payload
+from fedehr_shared.wire.reports import ErrorReport
+
+_ERRORS: dict[str, type[FedehrError]] = {
+    kind.code: kind
+    for kind in (
+        DataError, DeadlineError, MissingTaskError, NetworkError, PolicyError,
+        TooFewSubjectsError, TrainingError, WireError,
+    )
+}  # fmt: skip
+
+
+class Conductor:
+    """Runs one study over a transport."""
+
+    def __init__(
+        self,
+        study: StudyConfig,
+        run: StudyRun,
+        transport: Transport,
+        log: ProgressLog,
+        num_sites: int,
+    ) -> None:
+        self._study = study
+        self._run = run
+        self._transport = transport
+        self._log = log
+        self._machine = StudyMachine(study.digest, plan_of(study), study.federation, num_sites)
+        self.site_names: dict[int, str] = {}
+        self.traffic = Traffic()
+        self._asked: dict[int, Push] = {}
+        self._deadline = time.monotonic() + study.federation.join_deadline_seconds
+        self._over = False
+
+    def conduct(self) -> None:
+        """Run to the end.
+
+        Raises:
+            FedehrError: the study could not go on; the class carries the exit code.
+        """
+        while not self._over:
+            self._carry_out(self._next_actions())
+
+    def _next_actions(self) -> list[Action]:
+        if self._machine.is_joining:
+            actions = self._machine.handle(NodesSeen(self._transport.nodes()))
+        else:
+            actions = [
+                action
+                for node, payload in self._transport.pull()
+                for action in self._answer(node, payload)
+            ]
+        if not actions and time.monotonic() > self._deadline:
+            actions = self._machine.handle(DeadlinePassed())
+        if not actions:
+            self._transport.wait()
+        return actions
+
+    def _answer(self, node: int, payload: Payload | None) -> list[Action]:
+        asked = self._asked.get(node)
+        if asked is None:
+            return []
+        code = self._taken(node, asked, payload)
+        if code is None:
+            return self._machine.handle(Answered(node, asked.work))
+        self._log.write(
+            "site_error",
+            phase=asked.work.phase,
+            round=asked.work.round,
+            site=self._name(node),
+            **code,
+        )
+        return self._machine.handle(Failed(node, asked.work, code["code"]))
+
+    def _taken(self, node: int, asked: Push, payload: Payload | None) -> dict[str, str] | None:
+        """Use the answer; None, or the code and reference of why it could not be used."""
+        if payload is None:
+            return {"code": "network", "reference": ""}
+        self.traffic.up[node] += payload.num_bytes
+        try:
+            if "error" in payload.values:
+                report = ErrorReport.from_payload(payload)
+                return {"code": report.code, "reference": report.reference}
+            self.site_names[node] = self._run.accept(asked.work, payload)
+        except WireError as error:
+            return {"code": error.code, "reference": "", "reason": str(error)}
+        return None
+
+    def _carry_out(self, actions: list[Action]) -> None:
+        # A reply may finish a round and open the next one: the actions stand in their order.
+        for action in actions:
+            match action:
+                case Open(work, nodes):
+                    if work.phase == "vocabulary":
+                        self._log.write("joined", num_answers=len(nodes))
+                    self._deadline = (
+                        time.monotonic() + self._study.federation.round_deadline_seconds
+                    )
+                    self._run.open(work, len(nodes))
+                case Push(node, work, again):
+                    self._asked[node] = action
+                    request = self._run.work(work, again)
+                    self.traffic.down[node] += request.num_bytes
+                    self._transport.push(node, request)
+                case Close(work, nodes, missing):
+                    told = [f"{self._name(node)}: {code}" for node, code in missing]
+                    moved = self.traffic.close_round(work.phase, work.round)
+                    self._run.close(work, len(nodes), told, moved)
+                case Finish():
+                    self._over = True
+                case Abort(code, reason):
+                    raise _ERRORS.get(code, FedehrError)(reason)
+
+    def _name(self, node: int) -> str:
+        return self.site_names.get(node, f"node {node}")

@@ -1,0 +1,160 @@
+"""`StudyRun`: carries out what the state machine asks, phase by phase, and keeps the record."""
+
+from pathlib import Path
+from typing import Any
+
+from fedehr_server.checkpoint import CheckpointFolder
+from fedehr_server.phases.evaluation import EvaluationPhase
+from fedehr_server.phases.model_state import (
+    ModelState,
+    first_finetuning_state,
+    first_pretraining_state,
+)
+from fedehr_server.phases.training import TrainingRound
+from fedehr_server.phases.vocabulary import VocabularyPhase
+from fedehr_server.progress import ProgressLog, write_json
+from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.errors import WireError
+from fedehr_shared.vocabulary.vocabulary import Vocabulary
+from fedehr_shared.wire.payload import Payload
+from fedehr_shared.wire.work import Work, WorkId
+
+
+class StudyRun:
+    """The state of one run: vocabulary, weights, the round that is open."""
+
+    def __init__(self, study: StudyConfig, folder: Path, log: ProgressLog) -> None:
+        self._study = study
+        self._folder = folder
+        self._log = log
+        self._checkpoints = CheckpointFolder(folder / "checkpoints")
+        self._vocabulary_phase = VocabularyPhase(study)
+        self._evaluation = EvaluationPhase(study)
+        self._vocabulary: Vocabulary | None = None
+        self._state: ModelState | None = None
+        self._round: TrainingRound | None = None
+        self._round_began = 0.0
+        self.pretraining_loss: list[float] = []
+        self.sites: list[str] = []
+
+    def open(self, work: WorkId, num_sites: int) -> None:
+        """Begin a round."""
+        self._round_began = self._log.seconds
+        if work.round == 1:
+            self._log.write(
+                "phase",
+                phase=work.phase,
+                round=0,
+                num_rounds=self._num_rounds(work.phase),
+                num_answers=num_sites,
+            )
+        if work.phase in {"pretraining", "finetuning"}:
+            self._state = self._state_for(work)
+            self._round = TrainingRound(
+                self._state,
+                self._vocabulary_phase.num_subjects * len(self._study.finetuning.tasks),
+                self._averages_moments(work.phase),
+            )
+
+    def work(self, work_id: WorkId, again: bool) -> Payload:
+        """The request for one site; `again` sends the vocabulary once more."""
+        if work_id.phase == "vocabulary":
+            return self._vocabulary_phase.work(work_id).to_payload()
+        vocabulary, state = self._prepared()
+        first_round = work_id.round == 1 and work_id.phase != "evaluation"
+        return Work(
+            id=work_id,
+            study=self._study,
+            model=state.weights,
+            moments=None if work_id.phase == "evaluation" else state.moments,
+            vocabulary_digest=vocabulary.digest,
+            vocabulary_json=vocabulary.to_json() if first_round or again else "",
+        ).to_payload()
+
+    def accept(self, work: WorkId, payload: Payload) -> str:
+        """Take an answer; the site's name.
+
+        Raises:
+            WireError: the answer is malformed; nothing of it was used.
+        """
+        if work.phase == "vocabulary":
+            return self._vocabulary_phase.accept(payload)
+        if work.phase == "evaluation":
+            return self._evaluation.accept(payload)
+        if self._round is None:
+            raise WireError("an update came while no training round was open.")
+        return self._round.accept(payload)
+
+    def close(
+        self, work: WorkId, num_answers: int, missing: list[str], moved: tuple[int, int]
+    ) -> None:
+        """End a round: add up, keep a checkpoint, tell the log.
+
+        Args:
+            work: the round.
+            num_answers: how many sites' answers count.
+            missing: who was asked and does not count, each with its code.
+            moved: the round's bytes up and down.
+
+        Raises:
+            TooFewSubjectsError: no vocabulary could be built.
+        """
+        numbers: dict[str, Any] = {"loss": None, "auroc": None}
+        if work.phase == "vocabulary":
+            self._close_vocabulary()
+        elif work.phase == "evaluation":
+            write_json(self._folder / "evaluation.json", self._evaluation.close())
+        else:
+            numbers = self._close_training(work)
+        self._log.write(
+            "round",
+            phase=work.phase,
+            round=work.round,
+            num_rounds=self._num_rounds(work.phase),
+            num_answers=num_answers,
+            missing=missing,
+            **numbers,
+            bytes_up=moved[0],
+            bytes_down=moved[1],
+            seconds=round(self._log.seconds - self._round_began, 3),
+        )
+
+    def _close_vocabulary(self) -> None:
+        self._vocabulary = self._vocabulary_phase.close()
+        (self._folder / "vocabulary.json").write_text(self._vocabulary.to_json() + "\n")
+        self._state = first_pretraining_state(self._study, self._vocabulary.num_tokens)
+
+    def _close_training(self, work: WorkId) -> dict[str, Any]:
+        vocabulary, _ = self._prepared()
+        if self._round is None:
+            raise WireError("a training round closed that was never opened.")
+        done, self._round = self._round, None
+        self._state = done.close()
+        self.sites = sorted(done.sites)
+        self._checkpoints.save(work, self._state, vocabulary.digest)
+        if work.phase == "pretraining":
+            self.pretraining_loss.append(done.loss)
+            return {"loss": done.loss, "auroc": None}
+        return {"loss": done.loss, "auroc": done.tuning_auroc(self._study.finetuning.tasks)}
+
+    def _state_for(self, work: WorkId) -> ModelState:
+        vocabulary, state = self._prepared()
+        if work.phase == "finetuning" and work.round == 1:
+            return first_finetuning_state(self._study, vocabulary.num_tokens, state)
+        return state
+
+    def _prepared(self) -> tuple[Vocabulary, ModelState]:
+        if self._vocabulary is None or self._state is None:
+            raise WireError("training began before the vocabulary was there.")
+        return self._vocabulary, self._state
+
+    def _averages_moments(self, phase: str) -> bool:
+        training = self._study.pretraining if phase == "pretraining" else self._study.finetuning
+        return training.optimizer_state == "averaged"
+
+    def _num_rounds(self, phase: str) -> int:
+        rounds = {
+            "pretraining": self._study.pretraining.rounds,
+            "finetuning": self._study.finetuning.rounds,
+        }
+        return rounds.get(phase, 1)
