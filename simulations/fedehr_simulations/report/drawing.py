@@ -47,7 +47,7 @@ _SETTINGS: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 9,
 }
-WIDTH_INCHES = 5.4
+WIDTH_INCHES = 4.5
 
 
 def draw_svg(

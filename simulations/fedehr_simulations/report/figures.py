@@ -50,7 +50,7 @@ def draw_forest(verdict: Verdict, task: str, name: str) -> Markup:
         axes.set_yticks(range(len(arms)), [arm for arm, _ in arms])
         axes.set_ylim(len(arms) - 0.5, -0.6)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel("AUROC on held-out subjects, 95 % interval")
+        axes.set_xlabel("AUROC, 95 % interval")
 
     words = [f"{arm} {format_interval(r.auroc, verdict.min_cell)}" for arm, r in arms]
     if oracle is not None:
@@ -89,7 +89,7 @@ def draw_bytes(verdict: Verdict, name: str) -> Markup | None:
         return None
 
     def paint(axes: "Axes") -> None:
-        from matplotlib.ticker import FuncFormatter
+        from matplotlib.ticker import FuncFormatter, MaxNLocator
 
         places = range(1, len(rounds) + 1)
         axes.bar(places, [r.up for r in rounds], color=SERIES[0], label="up (sites to server)")
@@ -97,6 +97,7 @@ def draw_bytes(verdict: Verdict, name: str) -> Markup | None:
         axes.axhline(0, color=INK, linewidth=0.8)
         _mark_phases(axes, [r.phase for r in rounds])
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_bytes(abs(value))))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("message round")
         axes.grid(visible=False, axis="x")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
