@@ -76,13 +76,12 @@ def _site_table(summary: "ImportSummary") -> Any:
     for title in ("subjects", "events"):
         table.add_column(title, justify="right")
     for task in summary.tasks:
-        for title in (task, "positive", "share"):
-            table.add_column(title, justify="right")
+        table.add_column(f"{task}\nlabels / positive", justify="right")
     for site in summary.sites:
         row = [site.name, f"{site.num_subjects:,}", f"{site.num_events:,}"]
         for counts in site.tasks.values():
             share = "-" if counts.share is None else f"{counts.share:.1%}"
-            row += [f"{counts.num:,}", f"{counts.num_positive:,}", share]
+            row.append(f"{counts.num:,} / {counts.num_positive:,} ({share})")
         table.add_row(*row)
     return table
 

@@ -23,24 +23,23 @@ _STOP_WORDS = frozenset(
     }
 )  # fmt: skip
 _CONTAINER = re.compile(r"^[\d.,]+\s*[A-Z -]*?(?::|\s-\s)\s*")
+_STRENGTH = re.compile(r"^[\d.,/-]+%?")
 _BRACKETS = re.compile(r"\([^()]*\)|\*[^*]*\*")
 _EDGES = " ,.;:-/%*()"
 
 
 def normalize_drug(text: str) -> str | None:
     """The shared name of a drug, or null when nothing but strength and form is left."""
-    name = _CONTAINER.sub("", " ".join(text.upper().split()))
+    name = _CONTAINER.sub("", " ".join(re.sub("/+", "/", text.upper()).split()))
     name = _BRACKETS.sub(" ", name.split(":")[0])
     words: list[str] = []
     for raw in name.split():
-        word = raw.strip(_EDGES)
-        if not word:
-            continue
-        if word[0].isdigit() or word in _STOP_WORDS:
-            if words:
-                break
-            continue
-        words.append(word)
+        # A leading strength may be glued to its name, as in 0.9%NACL.
+        word = (raw if words else _STRENGTH.sub("", raw)).strip(_EDGES)
+        if word and not word[0].isdigit() and word not in _STOP_WORDS:
+            words.append(word)
+        elif words:
+            break
     return " ".join(words) or None
 
 

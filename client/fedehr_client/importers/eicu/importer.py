@@ -20,6 +20,7 @@ from fedehr_client.importers.eicu.tables import load_tables
 from fedehr_client.importers.eicu.timeline import add_timeline
 from fedehr_client.importers.importer import ReportStep
 from fedehr_client.importers.summary import ImportSummary, LabelCounts, SiteSummary
+from fedehr_shared.errors import DataError
 from fedehr_shared.meds.writer import write_federation_file, write_site
 
 MEMORY_LIMIT = "2GB"
@@ -65,6 +66,11 @@ class EicuImporter:
                     "SELECT DISTINCT site FROM stays ORDER BY 1"
                 ).fetchall()
             ]
+            if not names:
+                raise DataError(
+                    f"table 'patient' of {self.source} holds no stay that can be placed on a "
+                    "timeline. Check that it is the whole table."
+                )
             sites = []
             for name in names:
                 report_step(f"writing site {name}")

@@ -4,17 +4,16 @@ A column of text stays text; a column of integers is checked row by row before i
 so that an error can name table, column and row without showing the value.
 """
 
+import gzip
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from fedehr_client.importers.eicu.hourly import check_hourly, load_hourly
 from fedehr_shared.errors import DataError
-
-MEASUREMENTS_FILE = "dyn.parquet"
 
 
 @dataclass(frozen=True)
@@ -105,12 +104,12 @@ def load_tables(
         table.name: _find_file(source, table.name)
         for table in (PATIENT, HOSPITAL, *EVENT_TABLES, *extra)
     }
-    measurements = _check_hourly(hourly) if hourly else []
+    measurements = check_hourly(hourly) if hourly else []
     for table in (PATIENT, HOSPITAL, *EVENT_TABLES, *extra):
         _load_table(connection, table, files[table.name])
     _check_keys(connection)
     if hourly:
-        _load_hourly(connection, hourly / MEASUREMENTS_FILE, measurements)
+        load_hourly(connection, hourly, measurements)
     return measurements
 
 
@@ -126,14 +125,18 @@ def _find_file(source: Path, name: str) -> Path:
 
 
 def _load_table(connection: duckdb.DuckDBPyConnection, table: Table, file: Path) -> None:
+    if file.suffix == ".gz":
+        _check_gzip(table, file)
     try:
-        source = connection.read_csv(
-            str(file), header=True, all_varchar=True, delimiter=",", quotechar='"', escapechar='"'
+        connection.execute(
+            """CREATE TABLE raw AS SELECT row_number() OVER () AS row, * FROM read_csv(?,
+                header = true, all_varchar = true, delim = ',', quote = '"', escape = '"')""",
+            [str(file)],
         )
-        source.query("source", "SELECT row_number() OVER () AS row, * FROM source").create("raw")
     except duckdb.Error as error:
         raise DataError(_describe_csv_error(table, file, str(error))) from None
-    present = {column.lower() for column in source.columns}
+    described = connection.execute("DESCRIBE raw").fetchall()
+    present = {column[0].lower() for column in described}
     missing = [column for column in table.columns if column not in present]
     if missing:
         raise DataError(
@@ -150,13 +153,21 @@ def _load_table(connection: duckdb.DuckDBPyConnection, table: Table, file: Path)
     connection.execute("DROP TABLE raw")
 
 
-def _describe_csv_error(table: Table, file: Path, message: str) -> str:
-    # DuckDB's own message quotes the record it stumbled over.
-    if "GZIP" in message:
-        return (
+def _check_gzip(table: Table, file: Path) -> None:
+    """Read to the end once: DuckDB does not compare the checksum, and would lose rows."""
+    try:
+        with gzip.open(file) as stream:
+            while stream.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error):
+        raise DataError(
             f"table '{table.name}' ({file}) is not a whole gzip file: it is truncated or damaged. "
             "Compare it with SHA256SUMS.txt and copy it again."
-        )
+        ) from None
+
+
+def _describe_csv_error(table: Table, file: Path, message: str) -> str:
+    # DuckDB's own message quotes the record it stumbled over.
     line = re.search(r"on Line: (\d+)", message)
     where = f" near line {line.group(1)}" if line else ""
     return f"table '{table.name}' ({file}) is not well-formed CSV{where}. Copy it again."
@@ -164,10 +175,12 @@ def _describe_csv_error(table: Table, file: Path, message: str) -> str:
 
 def _check_integers(connection: duckdb.DuckDBPyConnection, table: Table, column: str) -> None:
     empty = "TRUE" if column in table.integers else "FALSE"
+    # Ten digits of minutes still make a date; more would overflow it.
+    num_digits = 10 if column.endswith("offset") else 18
     bad = connection.execute(
         f"""SELECT row, {column} IS NULL FROM raw
         WHERE CASE WHEN {column} IS NULL THEN {empty}
-              ELSE NOT regexp_full_match({column}, '[+-]?[0-9]{{1,18}}') END
+              ELSE NOT regexp_full_match({column}, '[+-]?[0-9]{{1,{num_digits}}}') END
         ORDER BY row LIMIT 1"""
     ).fetchall()
     if bad:
@@ -195,49 +208,3 @@ def _check_keys(connection: duckdb.DuckDBPyConnection) -> None:
             raise DataError(
                 f"table 'patient': {what} ({num_bad} times). Correct the table or copy it again."
             )
-
-
-def _check_hourly(hourly: Path) -> list[str]:
-    file = hourly / MEASUREMENTS_FILE
-    if not file.is_file():
-        raise DataError(
-            f"the hourly measurements are missing: {hourly} holds no {MEASUREMENTS_FILE}. "
-            "Name the folder that holds it, or leave --hourly out."
-        )
-    try:
-        schema = pq.read_schema(file)
-    except (pa.ArrowException, OSError):
-        raise DataError(f"{file} is not a whole Parquet file. Copy it again.") from None
-    types = dict(zip(schema.names, schema.types, strict=True))
-    if not pa.types.is_duration(types.get("time")) or not pa.types.is_integer(types.get("stay_id")):
-        raise DataError(
-            f"{file} must have 'stay_id' (integer) and 'time' (duration since unit admission). "
-            "Take the file as it is published."
-        )
-    wrong = [n for n, t in types.items() if n not in ("stay_id", "time") and not _is_number(t)]
-    if wrong:
-        raise DataError(
-            f"{file}: column '{wrong[0]}' holds no numbers. Take the file as it is published."
-        )
-    return sorted(name for name in types if name not in ("stay_id", "time"))
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_floating(kind) or pa.types.is_integer(kind)
-
-
-def _load_hourly(
-    connection: duckdb.DuckDBPyConnection, file: Path, measurements: list[str]
-) -> None:
-    per_minute = {"s": 60, "ms": 60_000, "us": 60_000_000, "ns": 60_000_000_000}
-    # DuckDB reads an Arrow duration as the plain count of its unit.
-    unit = per_minute[pq.read_schema(file).field("time").type.unit]
-    names = ", ".join(f'"{name}"' for name in measurements)
-    try:
-        connection.read_parquet(str(file)).query(
-            "source",
-            f"""SELECT CAST(stay_id AS BIGINT) AS {STAY}, CAST("time" AS BIGINT) // {unit}
-            AS offset_minutes, {names} FROM source""",
-        ).create("hourly")
-    except duckdb.Error:
-        raise DataError(f"{file} is not a whole Parquet file. Copy it again.") from None

@@ -20,7 +20,7 @@ LONGEST_LEAD_DAYS = 30
 
 
 def subject_id_of(unique_pid: str) -> int:
-    """The person's positive 63-bit number: BLAKE2b, so the same in every import and site."""
+    """The person's 63-bit number: BLAKE2b, so the same in every import and site."""
     digest = hashlib.blake2b(unique_pid.encode(), digest_size=8, person=b"fedehr-eicu").digest()
     return int.from_bytes(digest, "big") >> 1
 
