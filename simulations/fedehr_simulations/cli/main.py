@@ -6,6 +6,7 @@ import typer
 
 from fedehr_shared.console import run_program
 from fedehr_simulations.cli.hospitals import hospitals
+from fedehr_simulations.cli.run import run as run_study
 
 app = typer.Typer(
     name="fedehr-sim",
@@ -22,6 +23,7 @@ def _root() -> None:
 
 
 app.command()(hospitals)
+app.command("run")(run_study)
 
 
 def run() -> NoReturn:

@@ -1,6 +1,7 @@
 """The environment of every engine process."""
 
 import os
+import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ _QUIET = {
     # Without it Ray hides the GPU from actors that ask for none; ours share it.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "NO_PROXY": "*",
+    # What was printed before a kill is in the log.
+    "PYTHONUNBUFFERED": "1",
 }
 
 
@@ -53,6 +56,9 @@ def engine_environment(
             "PATH": os.pathsep.join([scripts, kept.get("PATH", os.defpath)]),
             "FLWR_HOME": str(private / "flwr"),
             "RAY_TMPDIR": str(private),
+            # Where the machine's own loopback must do, other users of it get no answer from Ray.
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "FEDEHR_COORDINATOR_FOLDER": plan.coordinator_folder,
             "FEDEHR_SITES_FOLDER": plan.sites_folder,
             "FEDEHR_WORK_FOLDER": str(work),

@@ -77,13 +77,17 @@ class Keeper:
     def _drive(self, private: Path, work: Path) -> None:
         environment = engine_environment(self._plan, private=private, work=work)
         bundle = copy_bundle(private / "bundle", Path(self._plan.bundle_file))
-        with open(self._plan.log_file, "ab") as log:
+        with open(self._plan.log_file, "a+b") as log:
             superlink = SuperLink(environment, private, log, self._check_driver)
             superlink.start()
             self._tell("superlink")
             superlink.submit(self._plan, bundle)
             self._tell("submitted")
-            self._await_result(superlink)
+            try:
+                self._await_result(superlink)
+            except EngineFailure:
+                superlink.finish_log()
+                raise
 
     def _await_result(self, superlink: SuperLink) -> None:
         task: psutil.Process | None = None
@@ -92,7 +96,7 @@ class Keeper:
             self._check_driver()
             if superlink.process.poll() is not None:
                 raise EngineFailure(f"the SuperLink ended with {superlink.process.returncode}")
-            if time.monotonic() - looked > _LOOK_SECONDS:
+            if task is None or time.monotonic() - looked > _LOOK_SECONDS:
                 looked = time.monotonic()
                 task = self._look(task)
             time.sleep(_POLL_SECONDS)

@@ -1,6 +1,7 @@
 """Our own SuperLink in simulation mode, and the submission of one run to it."""
 
 import json
+import os
 import socket
 import subprocess
 import time
@@ -17,7 +18,9 @@ from fedehr_simulations.engine.process_tree import die_with_parent
 _NUM_PORT_ATTEMPTS = 5
 _START_SECONDS = 60.0
 _SUBMIT_SECONDS = 60.0
+_LAST_OUTPUT_SECONDS = 5.0
 _POLL_SECONDS = 0.05
+_TAKEN = b"Successfully started run"
 
 
 class EngineFailure(Exception):
@@ -30,7 +33,7 @@ class SuperLink:
     Args:
         environment: as `engine_environment` makes it.
         folder: the private folder; the working folder of all processes.
-        log: receives everything that they print.
+        log: receives everything that they print; opened for reading and appending.
         check: called while waiting; raises to give up.
     """
 
@@ -47,6 +50,7 @@ class SuperLink:
         self._check = check
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._stream: subprocess.Popen[bytes] | None = None
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -79,11 +83,35 @@ class SuperLink:
         raise EngineFailure(f"the SuperLink ended at each of {_NUM_PORT_ATTEMPTS} starts")
 
     def submit(self, plan: EnginePlan, bundle: Path) -> None:
-        """Hand the bundle in with `flwr run`.
+        """Hand the bundle in with `flwr run`, which then brings the run's output to the log.
+
+        The engine gives a run's own output to nobody else.
 
         Raises:
             EngineFailure: the SuperLink did not take it.
         """
+        self._write_connection()
+        start = self._log.seek(0, os.SEEK_END)
+        self._stream = self._spawn(
+            "flwr", "run", str(bundle), "sim", "--stream",
+            "--federation-config", federation_config(plan),
+            "--run-config", run_config(plan.run_config),
+        )  # fmt: skip
+        deadline = time.monotonic() + _SUBMIT_SECONDS
+        while not self._has_logged(_TAKEN, start):
+            if self._stream.poll() is not None:
+                raise EngineFailure(f"`flwr run` ended with {self._stream.returncode}")
+            if time.monotonic() > deadline:
+                raise EngineFailure(f"`flwr run` was not answered in {_SUBMIT_SECONDS:.0f} s")
+            self._pause()
+
+    def finish_log(self) -> None:
+        """Wait a little for the last output of a run that has ended."""
+        deadline = time.monotonic() + _LAST_OUTPUT_SECONDS
+        while self._stream and self._stream.poll() is None and time.monotonic() < deadline:
+            self._pause()
+
+    def _write_connection(self) -> None:
         home = Path(self._environment["FLWR_HOME"])
         home.mkdir(exist_ok=True)
         (home / "config.toml").write_text(
@@ -91,14 +119,10 @@ class SuperLink:
             f'address = "127.0.0.1:{self._port}"\ninsecure = true\n',
             encoding="utf-8",
         )
-        command = self._spawn(
-            "flwr", "run", str(bundle), "sim", "--format", "json",
-            "--federation-config", federation_config(plan),
-            "--run-config", run_config(plan.run_config),
-        )  # fmt: skip
-        self._wait(command, _SUBMIT_SECONDS, "flwr run")
-        if command.returncode != 0:
-            raise EngineFailure(f"`flwr run` ended with {command.returncode}")
+
+    def _has_logged(self, text: bytes, start: int) -> bool:
+        self._log.seek(start)
+        return text in self._log.read()
 
     def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -121,13 +145,6 @@ class SuperLink:
                 raise EngineFailure(f"the SuperLink did not listen in {_START_SECONDS:.0f} s")
             self._pause()
         return False
-
-    def _wait(self, command: subprocess.Popen[bytes], seconds: float, name: str) -> None:
-        deadline = time.monotonic() + seconds
-        while command.poll() is None:
-            if time.monotonic() > deadline:
-                raise EngineFailure(f"`{name}` did not end in {seconds:.0f} s")
-            self._pause()
 
     def _pause(self) -> None:
         self._check()

@@ -1,0 +1,73 @@
+"""`fedehr-sim run`: one federated study on Flower's simulation engine."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fedehr_shared import console
+
+RUN_NAME = "federated"
+"""The run's folder below `--out`: `RUN/runs/federated`."""
+
+
+def run(
+    study: Annotated[Path, typer.Argument(help="The study file (TOML).")],
+    sites: Annotated[Path, typer.Option(help="Federation folder to run over.")],
+    out: Annotated[Path, typer.Option(help="New folder for everything that the run writes.")],
+    actors: Annotated[
+        int | None,
+        typer.Option(min=1, help="Sites that work at the same time; by default one a core."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+) -> None:
+    """Run a study over the sites of a federation folder, as hospitals would.
+
+    The real server and client apps run on this machine, in a network of their own where the
+    system allows one; nothing of it stays behind but the folder OUT.
+    """
+    from fedehr_shared.config import StudyConfig
+    from fedehr_shared.errors import DataError
+    from fedehr_simulations.cli.live_progress import LiveProgress
+    from fedehr_simulations.engine import run_simulation
+
+    config = StudyConfig.load(study)
+    if out.exists():
+        raise DataError(f"{out} exists already. Name a new folder, or remove it first.")
+    with LiveProgress(console.err, config.name) as progress:
+        result = run_simulation(
+            config, sites, out, RUN_NAME, on_progress=progress, num_actors=actors
+        )
+    paths = _write_outcome(out)
+    if json:
+        console.print_json({**result, "paths": paths})
+        return
+    _print_result(result, paths)
+
+
+def _write_outcome(out: Path) -> dict[str, str]:
+    """Write what the run leaves for people and scripts; name each by its path.
+
+    The verdict and the report join here.
+    """
+    folder = out.absolute() / "runs" / RUN_NAME
+    return {
+        name: str(folder / file)
+        for name, file in {
+            "result": "result.json",
+            "evaluation": "evaluation.json",
+            "checkpoints": "checkpoints",
+            "progress": "progress.jsonl",
+            "log": "engine.log",
+        }.items()
+        if (folder / file).exists()
+    }
+
+
+def _print_result(result: dict[str, Any], paths: dict[str, str]) -> None:
+    console.out.print(f"{result['status']} with {len(result.get('sites', []))} site(s)")
+    losses = result.get("pretraining_loss") or []
+    if losses:
+        console.out.print(f"pre-training loss: {losses[0]:.4f} -> {losses[-1]:.4f}")
+    for name, path in paths.items():
+        console.out.print(f"{name}: {path}", markup=False, soft_wrap=True)
