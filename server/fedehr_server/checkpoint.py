@@ -81,7 +81,7 @@ def load_weights(checkpoint: Path) -> Arrays:
         if _sha256(file) != manifest["sha256"][file.name]:
             raise CheckpointError(f"{file} does not have the hash in its manifest. Do not use it.")
         weights: Arrays = load_file(file)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"{checkpoint} is missing or damaged. Use an earlier one.") from error
     return weights
 

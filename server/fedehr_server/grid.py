@@ -1,5 +1,6 @@
 """Flower's `Grid` as a `Transport`: public push and pull, answers one by one."""
 
+import logging
 import time
 
 import numpy as np
@@ -8,6 +9,8 @@ from flwr.serverapp import Grid
 
 from fedehr_shared.errors import WireError
 from fedehr_shared.wire.payload import Arrays, Payload, Values
+
+log = logging.getLogger("fedehr.server")
 
 _POLL_SECONDS = 0.1
 
@@ -82,5 +85,6 @@ def _read(reply: Message) -> Payload | None:
         return None
     try:
         return from_records(reply.content)
-    except (WireError, ValueError, TypeError):
+    except Exception as error:  # bytes from outside: NumPy's reader alone raises seven kinds
+        log.warning("an answer cannot be read: %s", type(error).__name__)
         return None

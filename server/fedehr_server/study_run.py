@@ -10,7 +10,7 @@ from fedehr_server.phases.model_state import (
     first_finetuning_state,
     first_pretraining_state,
 )
-from fedehr_server.phases.training import TrainingRound
+from fedehr_server.phases.training import TrainingRound, travelling_moments
 from fedehr_server.phases.vocabulary import VocabularyPhase
 from fedehr_server.progress import ProgressLog, write_json
 from fedehr_shared.config.study import StudyConfig
@@ -53,7 +53,7 @@ class StudyRun:
             self._round = TrainingRound(
                 self._state,
                 self._vocabulary_phase.num_subjects * len(self._study.finetuning.tasks),
-                self._averages_moments(work.phase),
+                travelling_moments(self._study, work.phase, self._state),
             )
 
     def work(self, work_id: WorkId, again: bool) -> Payload:
@@ -147,10 +147,6 @@ class StudyRun:
         if self._vocabulary is None or self._state is None:
             raise WireError("training began before the vocabulary was there.")
         return self._vocabulary, self._state
-
-    def _averages_moments(self, phase: str) -> bool:
-        training = self._study.pretraining if phase == "pretraining" else self._study.finetuning
-        return training.optimizer_state == "averaged"
 
     def _num_rounds(self, phase: str) -> int:
         rounds = {

@@ -27,15 +27,30 @@ class EvaluationPhase:
         report = EvaluationReport.from_payload(payload)
         if report.site in self._reports:
             raise WireError(f"two nodes call themselves site '{report.site}'.")
-        for _, negatives, positives in report.scores.values():
-            if any(0 < num < self._study.vocabulary.min_cell for num in negatives + positives):
-                raise WireError(f"site '{report.site}' sent a count below min_cell.")
+        for task in self._study.finetuning.tasks:
+            self._check(task, report)
         self._reports[report.site] = report
         return report.site
 
     def close(self) -> dict[str, Any]:
         """By task: each site's metrics, and the pooled AUROC with the bound its bins imply."""
         return {task: self._task(task) for task in self._study.finetuning.tasks}
+
+    def _check(self, task: str, report: EvaluationReport) -> None:
+        """Refuse a task's numbers that break the cell rule or do not belong together."""
+        told = {n: report.metrics[n] for n in report.metrics if n.startswith(f"{task}.")}
+        if task not in report.scores:
+            if told:
+                raise WireError(f"site '{report.site}' sent metrics of '{task}' without counts.")
+            return
+        _, negatives, positives = report.scores[task]
+        cell = self._study.vocabulary.min_cell
+        small = any(num != 0 and num < cell for num in negatives + positives)
+        if small or min(sum(negatives), sum(positives)) < cell:
+            raise WireError(f"site '{report.site}' sent a count below min_cell.")
+        counts = told.get(f"{task}.num"), told.get(f"{task}.num_positive")
+        if counts != (sum(negatives) + sum(positives), sum(positives)):
+            raise WireError(f"site '{report.site}' sent counts of '{task}' that do not add up.")
 
     def _task(self, task: str) -> dict[str, Any]:
         sites = sorted(self._reports)

@@ -1,14 +1,33 @@
 """A training round, of either phase: updates are added as they arrive, and dropped."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fedehr_server.phases.model_state import ModelState
+from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
 from fedehr_shared.model.weights import check_tensors
 from fedehr_shared.wire.fixed_point import FixedPointSum
 from fedehr_shared.wire.moments import moment_shapes
 from fedehr_shared.wire.payload import Arrays, Payload
 from fedehr_shared.wire.reports import TrainReport
+
+
+def travelling_moments(
+    study: StudyConfig, phase: str, state: ModelState
+) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the moments that every site sends in a phase."""
+    training = study.pretraining if phase == "pretraining" else study.finetuning
+    if training.optimizer_state == "fresh":
+        return {}
+    frozen = phase == "finetuning" and study.finetuning.encoder_rate_factor == 0
+    return moment_shapes(
+        {
+            name: value.shape
+            for name, value in state.weights.items()
+            if not (frozen and name.startswith("encoder."))
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -27,12 +46,12 @@ class TrainingRound:
     Attributes:
         state: what the sites were given.
         total_weight: an upper bound of the sites' examples together.
-        averages_moments: whether the study has the moments travel.
+        moments: names and shapes of the moments that travel; empty where none do.
     """
 
     state: ModelState
     total_weight: int
-    averages_moments: bool
+    moments: Mapping[str, tuple[int, ...]]
     sites: dict[str, SiteNumbers] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -51,7 +70,7 @@ class TrainingRound:
             raise WireError(f"two nodes call themselves site '{report.site}'.")
         shapes = {name: value.shape for name, value in self.state.weights.items()}
         check_tensors(report.update, shapes)
-        moments = self._checked_moments(report, shapes)
+        moments = self._checked_moments(report)
         self._updates.check(report.update, report.num_examples)
         if moments is not None:
             self._moments.add(moments, report.num_examples)
@@ -61,7 +80,7 @@ class TrainingRound:
 
     def close(self) -> ModelState:
         """The state after the round."""
-        moments = self._moments.mean() if self.averages_moments else None
+        moments = self._moments.mean() if self.moments else None
         return self.state.moved(self._updates.mean(), moments)
 
     @property
@@ -81,16 +100,13 @@ class TrainingRound:
             found[task] = self._weighted(told) if told else None
         return found
 
-    def _checked_moments(
-        self, report: TrainReport, shapes: dict[str, tuple[int, ...]]
-    ) -> Arrays | None:
-        if not self.averages_moments:
+    def _checked_moments(self, report: TrainReport) -> Arrays | None:
+        if not self.moments:
             return None
-        if not report.moments:
+        if report.moments is None:
             raise WireError("the answer lacks the moments that the study averages.")
-        allowed = moment_shapes(shapes)
-        wanted = {name: allowed[name] for name in report.moments if name in allowed}
-        check_tensors(report.moments, wanted)
+        # All of them: the first site's names would otherwise decide for the others.
+        check_tensors(report.moments, self.moments)
         return report.moments
 
     @staticmethod

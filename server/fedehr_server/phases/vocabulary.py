@@ -36,6 +36,8 @@ class VocabularyPhase:
         )
         if least < self._study.vocabulary.min_cell:
             raise WireError(f"site '{report.site}' sent a count below min_cell.")
+        if max(report.num_subjects_by_code.values(), default=0) > report.num_subjects:
+            raise WireError(f"site '{report.site}' counts more subjects at a code than it has.")
         self._reports[report.site] = report
         return report.site
 

@@ -21,6 +21,8 @@ from fedehr_server.traffic import Traffic
 from fedehr_server.transport import Transport
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import (
+    CheckpointError,
+    ConfigError,
     DataError,
     DeadlineError,
     FedehrError,
@@ -29,6 +31,8 @@ from fedehr_shared.errors import (
     PolicyError,
     TooFewSubjectsError,
     TrainingError,
+    UsageError,
+    VocabularyMissingError,
     WireError,
 )
 from fedehr_shared.wire.payload import Payload
@@ -37,8 +41,9 @@ from fedehr_shared.wire.reports import ErrorReport
 _ERRORS: dict[str, type[FedehrError]] = {
     kind.code: kind
     for kind in (
-        DataError, DeadlineError, MissingTaskError, NetworkError, PolicyError,
-        TooFewSubjectsError, TrainingError, WireError,
+        CheckpointError, ConfigError, DataError, DeadlineError, MissingTaskError, NetworkError,
+        PolicyError, TooFewSubjectsError, TrainingError, UsageError, VocabularyMissingError,
+        WireError,
     )
 }  # fmt: skip
 
@@ -90,7 +95,8 @@ class Conductor:
         return actions
 
     def _answer(self, node: int, payload: Payload | None) -> list[Action]:
-        asked = self._asked.get(node)
+        # One request, one answer: a second one must not be added up.
+        asked = self._asked.pop(node, None)
         if asked is None:
             return []
         code = self._taken(node, asked, payload)

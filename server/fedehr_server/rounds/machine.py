@@ -39,12 +39,15 @@ class PhasePlan:
 
 
 def plan_of(study: StudyConfig) -> tuple[PhasePlan, ...]:
-    """The phases that a study has, in order; a phase of 0 rounds is left out."""
+    """The phases that a study has, in order; a phase of 0 rounds is left out.
+
+    Without fine-tuning there are no heads, and so nothing to evaluate.
+    """
     plans = (
         PhasePlan("vocabulary", 1),
         PhasePlan("pretraining", study.pretraining.rounds),
         PhasePlan("finetuning", study.finetuning.rounds),
-        PhasePlan("evaluation", 1),
+        PhasePlan("evaluation", min(1, study.finetuning.rounds)),
     )
     return tuple(plan for plan in plans if plan.num_rounds > 0)
 

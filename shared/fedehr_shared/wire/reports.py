@@ -1,6 +1,7 @@
 """What a site answers: an update, an evaluation or an error code."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from fedehr_shared.errors import ERROR_CODES, WireError
 from fedehr_shared.wire.payload import Arrays, Payload, Values
@@ -107,6 +108,8 @@ class EvaluationReport:
                 ]
                 if len({len(items) for items in lists}) != 1:
                     raise WireError(f"the lists of {record} differ in length.")
+                if not lists[0] or any(a >= b for a, b in pairwise([0, *lists[0]])):
+                    raise WireError(f"the edges of {record} do not rise from above zero.")
                 scores[record.removeprefix("scores.")] = (lists[0], lists[1], lists[2])
         metrics = payload.values.get("metrics", {})
         return cls(
