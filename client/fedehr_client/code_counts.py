@@ -35,8 +35,8 @@ def count_codes(
             f"site '{site}' has fewer than min_cell = {min_cell} training subjects. "
             "It cannot take part; add subjects."
         )
-    subjects_by_code = _subjects_by_code(events, in_train)
-    counts = roll_up(subjects_by_code, parents, min_cell)
+    rolled_up = roll_up(_subjects_by_code(events, in_train), parents, min_cell)
+    counts = {c: hide_remainder(num, num_subjects, min_cell) for c, num in rolled_up.items()}
     if not counts:
         raise TooFewSubjectsError(
             f"no code of site '{site}' occurs in min_cell = {min_cell} training subjects, even "
@@ -75,6 +75,14 @@ def roll_up(
                 above = waiting.setdefault(depth - 1, {})
                 above.setdefault(parents[code], []).append(group)
     return dict(sorted(counts.items()))
+
+
+def hide_remainder(part: int, whole: int, min_cell: int) -> int:
+    """`part`, or `whole` where fewer than `min_cell` subjects tell the two apart.
+
+    Both numbers leave the site, so a subtraction would count those few.
+    """
+    return whole if 0 < whole - part < min_cell else part
 
 
 def _rows_of_split(events: Events, splits: Mapping[int, str], split: str) -> NDArray[np.bool_]:
@@ -116,8 +124,16 @@ def _histograms(
         name = events.codes[code]
         merged = merge_bins(bin_of(group), min_cell) if name in counts else None
         if merged is not None:
-            histograms[name] = merged
+            total = hide_remainder(int(group.size), counts[name], min_cell)
+            histograms[name] = _raised_to(merged, total)
     return histograms
+
+
+def _raised_to(histogram: MergedHistogram, total: int) -> MergedHistogram:
+    """The histogram with its fullest bin raised, so that all bins add up to `total`."""
+    counts = list(histogram.counts)
+    counts[int(np.argmax(counts))] += total - sum(counts)
+    return MergedHistogram(histogram.edges, tuple(counts))
 
 
 def _chain(code: str, parents: Mapping[str, str]) -> list[str]:

@@ -11,8 +11,9 @@ class VocabularyReport:
 
     `num_subjects_by_code`: a code, and in how many training subjects it occurs; a subject
     counts once a code. A code too rare to be told is rolled up: its subjects count for its
-    parent, together with those of the parent's other rare children. So no two counts differ
-    by a small group.
+    parent, together with those of the parent's other rare children. Where a count falls short
+    of `num_subjects` by fewer than `min_cell`, it is raised to it, and so is the sum of a
+    histogram that falls short of its code's count. So no two numbers differ by a small group.
 
     `parents`: child to parent, for the reported codes and their ancestors.
 
