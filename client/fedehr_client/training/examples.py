@@ -18,11 +18,13 @@ class Examples:
 
     Attributes:
         subject_ids: `[examples]` int64.
+        prediction_times: `[examples]` int64, microseconds since 1970.
         windows: `[examples]`, each ends at its prediction time.
         labels: `[examples, tasks]` float32: 0, 1, or NaN where a task has no label.
     """
 
     subject_ids: NDArray[np.int64]
+    prediction_times: NDArray[np.int64]
     windows: tuple[Window, ...]
     labels: NDArray[np.float32]
 
@@ -43,11 +45,16 @@ def select_examples(
     """The examples of one split; events after a prediction time never enter.
 
     Raises:
-        DataError: a label names a subject that has no split.
+        DataError: a label names a subject that has no split, or two name the same one.
     """
     keys: dict[tuple[int, int], NDArray[np.float32]] = {}
     for column, task in enumerate(tasks):
         labels = labels_by_task[task]
+        if np.unique(labels.subject_ids).size != labels.subject_ids.size:
+            raise DataError(
+                f"labels of task '{task}' name a subject twice; every count and interval is over "
+                "subjects. Keep one label a subject."
+            )
         rows = zip(
             labels.subject_ids.tolist(),
             labels.prediction_times.tolist(),
@@ -64,6 +71,7 @@ def select_examples(
                 keys.setdefault((subject_id, time), missing)[column] = value
     ordered = sorted(keys)
     subject_ids = np.asarray([subject_id for subject_id, _ in ordered], dtype=np.int64)
+    times = np.asarray([time for _, time in ordered], dtype=np.int64)
     rows_of = store.rows_of(subject_ids).tolist()
     windows = tuple(
         window_before(store, row, time, context) if row >= 0 else Window(0, 0)
@@ -71,4 +79,4 @@ def select_examples(
     )
     values = [keys[key] for key in ordered]
     table = np.stack(values) if values else np.empty((0, len(tasks)), dtype=np.float32)
-    return Examples(subject_ids, windows, table)
+    return Examples(subject_ids, times, windows, table)

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from fedehr_client.training.examples import Examples
 from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.errors import TrainingError
 from fedehr_shared.model.finetuning_model import FinetuningModel
 from fedehr_shared.model.weights import load_parameters
 from fedehr_shared.tokens.collate import collate
@@ -29,6 +30,7 @@ def predict(
     Shape: `[examples, tasks]`.
 
     Raises:
+        TrainingError: a score is NaN or infinite.
         WireError: the weights do not fit the model.
     """
     model = FinetuningModel(study.model, study.finetuning, num_tokens).to(device)
@@ -40,4 +42,10 @@ def predict(
             windows = examples.windows[begin : begin + _EXAMPLES_A_BATCH]
             logits = model(collate(store, windows).to(device))
             parts.append(torch.sigmoid(logits.double()).cpu().numpy())
-    return np.concatenate(parts)
+    scores = np.concatenate(parts)
+    if not np.isfinite(scores).all():
+        raise TrainingError(
+            "the model's scores are NaN or infinite. Lower [pretraining] or [finetuning] "
+            "learning_rate."
+        )
+    return scores

@@ -20,8 +20,10 @@ class PretrainingModel(nn.Module):
     def forward(self, masked: MaskedBatch) -> torch.Tensor:
         """Mean cross-entropy (nats) over the hidden positions; logits nowhere else.
 
-        Shape: a scalar.
+        Shape: a scalar; 0 where nothing is hidden.
         """
         hidden = self.encoder(masked.batch)[masked.positions]
         logits = functional.linear(hidden, self.encoder.token_embedding.weight, self.output_bias)
+        if masked.targets.numel() == 0:
+            return logits.sum()
         return functional.cross_entropy(logits, masked.targets)

@@ -80,6 +80,13 @@ class TokenStore:
             if any(manifest.get(key) != value for key, value in about.items()):
                 return None
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
-            return cls(**arrays, back_off=BackOffShares(**manifest["back_off"]))
-        except (OSError, ValueError, TypeError, KeyError) as error:
+            store = cls(**arrays, back_off=BackOffShares(**manifest["back_off"]))
+            store._check_sizes()
+        except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(f"the token store {folder} is damaged. Remove it and retry.") from error
+        return store
+
+    def _check_sizes(self) -> None:
+        sizes = {array.size for array in (self.tokens, self.times, self.ages, self.visits)}
+        if sizes != {int(self.offsets[-1])} or self.offsets.size != self.num_subjects + 1:
+            raise ValueError("the arrays differ in length")
