@@ -28,7 +28,8 @@ class InProcessTransport:
         return frozenset(range(len(self._locations)))
 
     def push(self, node: int, payload: Payload) -> None:
-        """Keep the request until the next pull."""
+        """Keep the request until the next pull; an earlier one to the node is forgotten."""
+        self._waiting = [(known, kept) for known, kept in self._waiting if known != node]
         self._waiting.append((node, payload))
 
     def pull(self) -> list[tuple[int, Payload | None]]:
