@@ -48,6 +48,10 @@ def engine_environment(
         for name, value in inherited.items()
         if not name.startswith(_DROPPED_PREFIXES) and not name.lower().endswith(_DROPPED_SUFFIX)
     }
+    if python_path := kept.get("PYTHONPATH"):
+        # The engine's processes work in another folder.
+        parts = [os.path.abspath(part) for part in python_path.split(os.pathsep)]
+        kept["PYTHONPATH"] = os.pathsep.join(parts)
     scripts = str(Path(sys.executable).parent)
     return (
         kept

@@ -41,11 +41,13 @@ def enter_private_network() -> bool:
 def _works_in_child(flags: int) -> bool:
     child = os.fork()
     if child == 0:
+        status = 1
         try:
             _enter(flags)
-        except OSError:
-            os._exit(1)
-        os._exit(0)
+            status = 0
+        finally:
+            # Whatever happens, the child never goes on as a second keeper.
+            os._exit(status)
     return os.waitpid(child, 0)[1] == 0
 
 
