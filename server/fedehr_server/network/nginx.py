@@ -59,15 +59,6 @@ http {{
             proxy_read_timeout 120s;
         }}
 
-        # Sites are registered by the coordinator, never by themselves.
-        location = /v1/fleet/register-node {{
-            return 403;
-        }}
-
-        location = /v1/fleet/unregister-node {{
-            return 403;
-        }}
-
         location = /v1/fleet {{
             return 403;
         }}

@@ -23,7 +23,7 @@ from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import ConfigError, DeadlineError, NetworkError, UsageError
 
 POLL_SECONDS = 0.25
-ENGINE_POLL_SECONDS = 10.0
+ENGINE_POLL_SECONDS = 5.0
 """Asking the engine starts a Python process of a second or two."""
 
 Event = dict[str, Any]
