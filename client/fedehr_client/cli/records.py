@@ -7,7 +7,6 @@ import typer
 
 from fedehr_client.importers.eicu.site_by import SiteBy
 from fedehr_shared.console import err, out, print_json
-from fedehr_shared.meds.splits import DEFAULT_SPLIT_KEY
 
 if TYPE_CHECKING:
     from fedehr_client.importers.importer import Importer
@@ -35,14 +34,16 @@ def import_eicu(
         Path | None, typer.Option("--hourly", help="Folder with dyn.parquet: labs and vitals.")
     ] = None,
     split_key: Annotated[
-        str, typer.Option("--split-key", help="Key of the splits by subject.")
-    ] = DEFAULT_SPLIT_KEY,
+        str | None,
+        typer.Option("--split-key", help="Key of the splits by subject; left out, a fixed one."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
     """Import eICU-CRD tables, one site a group of hospitals."""
     from fedehr_client.importers.eicu.importer import EicuImporter
+    from fedehr_shared.meds.splits import DEFAULT_SPLIT_KEY
 
-    importer = EicuImporter(source, hourly, site_by, split_key)
+    importer = EicuImporter(source, hourly, site_by, split_key or DEFAULT_SPLIT_KEY)
     summary = _import_with_progress(importer, folder)
     if as_json:
         print_json({"folder": str(folder), **summary.to_dict()})
