@@ -1,0 +1,172 @@
+"""Two things most tests need: three small hospitals, and whole studies in this process."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MIN_CELL = 5
+SECTIONS: dict[str, Any] = {
+    "vocabulary": {"min_cell": MIN_CELL},
+    "model": {"layers": 1, "hidden": 16, "heads": 2},
+    "sequence": {"context": 64},
+    "pretraining": {"rounds": 2, "steps_per_round": 2, "steps_per_epoch": 4},
+    "finetuning": {
+        "rounds": 2, "steps_per_round": 2, "steps_per_epoch": 4, "tasks": ["death", "long_stay"],
+    },
+    "evaluation": {"num_bootstraps": 100},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def make_study() -> Callable[..., Any]:
+    """`make_study(pretraining={"rounds": 0})`: the small study with some keys changed."""
+    from fedehr_shared.config.study import StudyConfig
+
+    def make(**changes: Any) -> StudyConfig:
+        values: dict[str, Any] = {"name": "small", **SECTIONS}
+        for key, change in changes.items():
+            known = values.get(key)
+            values[key] = {**known, **change} if isinstance(known, dict) else change
+        return StudyConfig.model_validate(values)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def hospitals(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Three synthetic hospitals of 282, 90 and 28 subjects. Read only."""
+    from fedehr_shared.meds.folder import FederationFolder
+    from fedehr_simulations.hospitals.folder import write_hospitals
+    from fedehr_simulations.hospitals.plan import HospitalsPlan
+
+    path = tmp_path_factory.mktemp("small") / "hospitals"
+    write_hospitals(path, HospitalsPlan(num_subjects=400, num_sites=3, seed=0))
+    return FederationFolder(path)
+
+
+@pytest.fixture
+def copied_hospitals(hospitals: Any, tmp_path: Path) -> Any:
+    """A copy of the hospitals that a test may change."""
+    from fedehr_shared.meds.folder import FederationFolder
+
+    shutil.copytree(hospitals.path, tmp_path / "hospitals")
+    return FederationFolder(tmp_path / "hospitals")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One message as it travelled."""
+
+    phase: str
+    round: int
+    attempt: int
+    direction: str
+    node: int
+    payload: Any
+
+
+@dataclass
+class StudyInProcess:
+    """A whole study in this process, over Flower's records, with every message kept."""
+
+    folder: Path
+    work: Path
+    messages: list[Sent] = field(default_factory=list)
+    result: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def latest_weights(self) -> dict[str, Any]:
+        from fedehr_server.checkpoint import CheckpointFolder, load_weights
+
+        return load_weights(CheckpointFolder(self.folder / "checkpoints").latest("finetuning"))
+
+
+Alter = Callable[[Sent], list[Any]]
+
+
+def _transport(run: StudyInProcess, locations: Sequence[Any], alter: Alter | None) -> Any:
+    from fedehr_client import records as at_site
+    from fedehr_server import grid as at_coordinator
+    from fedehr_shared.wire.work import WorkId
+    from fedehr_simulations.in_process import InProcessTransport
+
+    class RecordingTransport(InProcessTransport):
+        """Passes messages through the records of both ends; `alter` may change answers."""
+
+        def __init__(self) -> None:
+            super().__init__(locations)
+            self._ids: dict[int, WorkId] = {}
+
+        def push(self, node: int, payload: Any) -> None:
+            work_id = WorkId.parse(payload.text("work", "work_id"))
+            self._ids[node] = work_id
+            arrived = at_site.from_records(at_coordinator.to_records(payload))
+            run.messages.append(self._sent("down", node, arrived))
+            super().push(node, arrived)
+
+        def pull(self) -> list[tuple[int, Any]]:
+            answers: list[tuple[int, Any]] = []
+            for node, reply in super().pull():
+                arrived = at_coordinator.from_records(at_site.to_records(reply))
+                sent = self._sent("up", node, arrived)
+                run.messages.append(sent)
+                altered = [arrived] if alter is None else alter(sent)
+                answers += [(node, payload) for payload in altered]
+            return answers
+
+        def _sent(self, direction: str, node: int, payload: Any) -> Sent:
+            work = self._ids[node]
+            return Sent(work.phase, work.round, work.attempt, direction, node, payload)
+
+    return RecordingTransport()
+
+
+@pytest.fixture(scope="session")
+def run_study_in_process() -> Callable[..., StudyInProcess]:
+    """Run a study over sites; the run's folder is `folder / "run"`, scratch beside it."""
+    from fedehr_client.locator import SiteLocation
+    from fedehr_server.running import run_study
+
+    def run(
+        study: Any,
+        sites: Sequence[Any],
+        folder: Path,
+        *,
+        alter: Alter | None = None,
+        min_cell: int | None = None,
+        num_sites: int | None = None,
+        into: StudyInProcess | None = None,
+    ) -> StudyInProcess:
+        locations = [
+            SiteLocation(
+                name=site.name,
+                records=site,
+                work=folder / "work" / site.name,
+                min_cell=study.vocabulary.min_cell if min_cell is None else min_cell,
+                device="cpu",
+                num_threads=1,
+            )
+            for site in sites
+        ]
+        done = into or StudyInProcess(folder / "run", folder / "work")
+        transport = _transport(done, locations, alter)
+        done.result = run_study(study, transport, folder / "run", num_sites or len(sites))
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished_study(
+    make_study: Callable[..., Any],
+    hospitals: Any,
+    run_study_in_process: Callable[..., StudyInProcess],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> StudyInProcess:
+    """The small study over the three hospitals, run once for all tests. Read only."""
+    folder = tmp_path_factory.mktemp("finished")
+    return run_study_in_process(make_study(), hospitals.sites, folder)
