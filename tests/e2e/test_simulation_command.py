@@ -80,7 +80,7 @@ def test_a_failed_run_names_its_log_and_prints_no_json(
     # The sites' files are empty: the real apps must say so, whatever the class of the error.
     assert answer.returncode != 0
     assert answer.stdout == ""
-    log = tmp_path / "out/runs/federated/engine.log"
+    log = tmp_path / "out/logs/federated.log"
     assert str(log) in answer.stderr.replace("\n", "")
     assert log.exists()
     lines = [line for line in answer.stderr.splitlines() if "engine" in line]

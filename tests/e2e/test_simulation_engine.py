@@ -226,8 +226,8 @@ def test_a_killed_keeper_leaves_nothing(sites: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("seed", "exit_code", "text"),
     [
-        pytest.param(RAISES, 1, "engine.log", id="server-app-raises"),
-        pytest.param(DIES, 1, "engine.log", id="server-app-dies"),
+        pytest.param(RAISES, 1, "logs/one.log", id="server-app-raises"),
+        pytest.param(DIES, 1, "logs/one.log", id="server-app-dies"),
         pytest.param(FAILS, 7, "the lab's deadline passed", id="result-says-failed"),
         pytest.param(EXPOSES, 6, "it listened on 0.0.0.0:", id="listens-beyond-loopback"),
     ],
@@ -243,7 +243,7 @@ def test_a_failed_run_says_why_and_leaves_nothing(
         assert_nothing_left(driver, processes)
     assert last["event"] == "error"
     assert text in last["text"]
-    log = (tmp_path / "out/runs/one/engine.log").read_text()
+    log = (tmp_path / "out/logs/one.log").read_text()
     assert ("the lab's ServerApp raises" in log) == (seed == RAISES)
 
 

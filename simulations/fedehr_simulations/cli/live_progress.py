@@ -75,7 +75,8 @@ def describe_event(event: dict[str, Any], num_bytes: int) -> str:
     if kind == "engine":
         return _ENGINE_STEPS.get(str(event["state"]), str(event["state"]))
     parts = [str(event.get("phase") or kind)]
-    if event.get("round") is not None:
+    # The event that opens a phase has round 0.
+    if event.get("round"):
         parts.append(f"round {event['round']} of {event.get('num_rounds', '?')}")
     if event.get("num_answers") is not None:
         parts.append(f"{event['num_answers']} site(s)")

@@ -51,17 +51,14 @@ def _write_outcome(out: Path) -> dict[str, str]:
     The verdict and the report join here.
     """
     folder = out.absolute() / "runs" / RUN_NAME
-    return {
-        name: str(folder / file)
-        for name, file in {
-            "result": "result.json",
-            "evaluation": "evaluation.json",
-            "checkpoints": "checkpoints",
-            "progress": "progress.jsonl",
-            "log": "engine.log",
-        }.items()
-        if (folder / file).exists()
+    paths = {
+        "result": folder / "result.json",
+        "evaluation": folder / "evaluation.json",
+        "checkpoints": folder / "checkpoints",
+        "progress": folder / "progress.jsonl",
+        "log": out.absolute() / "logs" / f"{RUN_NAME}.log",
     }
+    return {name: str(path) for name, path in paths.items() if path.exists()}
 
 
 def _print_result(result: dict[str, Any], paths: dict[str, str]) -> None:

@@ -38,6 +38,8 @@ def run_simulation(
 ) -> dict[str, Any]:
     """Run one study over a federation folder on Flower's simulation engine.
 
+    The engine's own log goes to `out/logs/<run>.log`.
+
     However it ends, no process, port or temporary folder of it stays behind, not even when
     this process is killed: then the keeper cleans up.
 
@@ -70,14 +72,14 @@ def run_simulation(
     if actors < 1:
         raise UsageError(f"the number of actors is {num_actors}. Give at least 1.")
     out = out.absolute()
-    run_folder = _make_run_folder(out, run)
+    run_folder = _make_folders(out, run)
     _write_study(out, study)
     plan = EnginePlan(
         bundle_file=str(bundle_file() if bundle is None else bundle.absolute()),
         coordinator_folder=str(out),
         sites_folder=str(sites.absolute()),
         result_file=str(run_folder / "result.json"),
-        log_file=str(run_folder / "engine.log"),
+        log_file=str(out / "logs" / f"{run}.log"),
         run_config={"study": study.digest, "run": run, "num-sites": len(folders)},
         num_sites=len(folders),
         num_actors=actors,
@@ -114,7 +116,7 @@ def _check_end(last: dict[str, Any], plan: EnginePlan) -> None:
 
 @contextmanager
 def _keeper(plan: EnginePlan) -> Iterator[KeeperLink]:
-    with open(plan.log_file, "ab", opener=_private_opener) as log:
+    with open(plan.log_file, "wb", opener=_private_opener) as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "fedehr_simulations.engine.keeper"],
             stdin=subprocess.PIPE,
@@ -131,11 +133,12 @@ def _keeper(plan: EnginePlan) -> Iterator[KeeperLink]:
         link.close()
 
 
-def _make_run_folder(out: Path, run: str) -> Path:
+def _make_folders(out: Path, run: str) -> Path:
+    """Make all but the run's own folder, which the ServerApp makes; return that one's path."""
     folder = out / "runs" / run
     if folder.exists():
         raise DataError(f"{folder} exists already. Name a new folder, or remove it first.")
-    for path in (out, out / "studies", out / "runs", folder):
+    for path in (out, out / "studies", out / "runs", out / "logs"):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 

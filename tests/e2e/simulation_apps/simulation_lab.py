@@ -27,6 +27,7 @@ def main(grid: Grid, context: Context) -> None:
     folder = coordinator / "runs" / str(context.run_config["run"])
     study = json.loads((coordinator / f"studies/{context.run_config['study']}.json").read_text())
     seed = study["seed"]
+    folder.mkdir()
     if seed == 1:
         raise RuntimeError("the lab's ServerApp raises")
     if seed == 4:

@@ -173,5 +173,7 @@ def test_an_event_in_words_names_phase_round_loss_score_and_bytes() -> None:
         "finetuning, round 2 of 4, 3 site(s), loss 0.5000, death AUROC 0.750, "
         "stay AUROC withheld, 2.5 MB"
     )
-    withheld = describe_event({"event": "phase", "phase": "vocabulary", "loss": None}, 0)
+    withheld = describe_event(
+        {"event": "phase", "phase": "vocabulary", "round": 0, "loss": None}, 0
+    )
     assert withheld == "vocabulary"
