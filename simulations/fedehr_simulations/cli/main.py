@@ -5,8 +5,11 @@ from typing import NoReturn
 import typer
 
 from fedehr_shared.console import run_program
+from fedehr_simulations.cli.compare import compare
+from fedehr_simulations.cli.demo import demo
 from fedehr_simulations.cli.hospitals import hospitals
 from fedehr_simulations.cli.run import run as run_study
+from fedehr_simulations.cli.study import study
 
 app = typer.Typer(
     name="fedehr-sim",
@@ -24,6 +27,9 @@ def _root() -> None:
 
 app.command()(hospitals)
 app.command("run")(run_study)
+app.command()(compare)
+app.command()(demo)
+app.add_typer(study)
 
 
 def run() -> NoReturn:

@@ -1,5 +1,6 @@
 """`fedehr-sim run`: one federated study on Flower's simulation engine."""
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,28 +29,30 @@ def run(
     """
     from fedehr_shared.config import StudyConfig
     from fedehr_shared.errors import DataError
+    from fedehr_simulations.arms.comparison import judge_run
+    from fedehr_simulations.arms.federated import FederatedRun
+    from fedehr_simulations.arms.request import WORK_FOLDER
+    from fedehr_simulations.cli.compare import print_comparison, show_piece
     from fedehr_simulations.cli.live_progress import LiveProgress
-    from fedehr_simulations.engine import run_simulation
 
+    began = time.monotonic()
     config = StudyConfig.load(study)
     if out.exists():
         raise DataError(f"{out} exists already. Name a new folder, or remove it first.")
+    simulation = FederatedRun(RUN_NAME, config, sites, out, out / WORK_FOLDER)
     with LiveProgress(console.err, config.name) as progress:
-        result = run_simulation(
-            config, sites, out, RUN_NAME, on_progress=progress, num_actors=actors
-        )
-    paths = _write_outcome(out)
+        result = simulation.simulate(progress, actors)
+    found = judge_run(simulation, began, show_piece)
     if json:
+        paths = _paths(out) | {name: str(path) for name, path in found.paths.items()}
         console.print_json({**result, "paths": paths})
         return
-    _print_result(result, paths)
+    _print_result(result, _paths(out))
+    print_comparison(found)
 
 
-def _write_outcome(out: Path) -> dict[str, str]:
-    """Write what the run leaves for people and scripts; name each by its path.
-
-    The verdict and the report join here.
-    """
+def _paths(out: Path) -> dict[str, str]:
+    """What the run left, by name."""
     folder = out.absolute() / "runs" / RUN_NAME
     paths = {
         "result": folder / "result.json",

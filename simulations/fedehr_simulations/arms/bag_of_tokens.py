@@ -1,0 +1,75 @@
+"""`Bag`: how often each token stands before the prediction time, and the age then."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedehr_client.answers.site_data import SiteData
+from fedehr_client.training.examples import Examples, select_examples
+from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.meds.folder import SiteFolder
+from fedehr_shared.meds.reader import read_labels, read_splits
+from fedehr_shared.meds.schema import SPLITS
+from fedehr_shared.tokens.store import TokenStore
+from fedehr_shared.vocabulary.vocabulary import Vocabulary
+from fedehr_simulations.outcome.finished_run import site_location
+
+
+@dataclass(frozen=True)
+class Bag:
+    """Examples of one split.
+
+    Attributes:
+        counts: `[examples, tokens]`, a sparse matrix.
+        ages: `[examples]`, years at the last event; NaN where unknown.
+        examples: whose they are, with their labels.
+    """
+
+    counts: Any
+    ages: NDArray[np.float64]
+    examples: Examples
+
+
+def read_bags(
+    study: StudyConfig, site: SiteFolder, vocabulary: Vocabulary, work: Path
+) -> dict[str, Bag]:
+    """The site's bags, by split.
+
+    Raises:
+        DataError: a file is damaged.
+    """
+    data = SiteData(site_location(study, site, work), study, vocabulary)
+    tasks = study.finetuning.tasks
+    labels = {task: read_labels(site, task) for task in tasks}
+    splits = read_splits(site)
+    bags = {}
+    for split in SPLITS:
+        examples = select_examples(
+            data.store,
+            labels,
+            tasks=tasks,
+            splits=splits,
+            split=split,
+            context=study.sequence.context,
+        )
+        bags[split] = _bag(data.store, examples, vocabulary.num_tokens)
+    return bags
+
+
+def _bag(store: TokenStore, examples: Examples, num_tokens: int) -> Bag:
+    """A window may leave out early events of a long history; the bag holds them all."""
+    from scipy.sparse import csr_matrix
+
+    ends = np.asarray([window.end for window in examples.windows], dtype=np.int64)
+    rows = store.rows_of(examples.subject_ids)
+    begins = np.where(rows >= 0, store.offsets[np.maximum(rows, 0)], ends)
+    places = [np.arange(begin, end) for begin, end in zip(begins, ends, strict=True)]
+    tokens = store.tokens[np.concatenate([np.empty(0, dtype=np.int64), *places])]
+    owners = np.repeat(np.arange(len(examples)), ends - begins)
+    counts = csr_matrix((np.ones(tokens.size), (owners, tokens)), shape=(len(examples), num_tokens))
+    ages = np.full(len(examples), np.nan)
+    ages[ends > begins] = store.ages[ends[ends > begins] - 1]
+    return Bag(counts, ages, examples)

@@ -1,0 +1,165 @@
+"""The logistic arm: scikit-learn's logistic regression on a pooled bag of tokens.
+
+It reads the same tokens as the networks, all of them up to the prediction time, and the age.
+How often or whether a token occurs, and the penalty, are chosen on the tuning split by AUROC.
+It has no seed: every run gives the same model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.meds.folder import FederationFolder
+from fedehr_shared.meds.schema import HELD_OUT, TRAIN, TUNING
+from fedehr_shared.metrics.binary import auroc
+from fedehr_shared.vocabulary.vocabulary import Vocabulary
+from fedehr_simulations.arms.bag_of_tokens import Bag, read_bags
+from fedehr_simulations.arms.piece import PieceResult
+from fedehr_simulations.outcome.predictions import SitePredictions
+
+LOGISTIC = "logistic"
+PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""Inverse strengths of the squared penalty (scikit-learn's C), strongest first."""
+_MAX_ITERATIONS = 5_000
+
+
+@dataclass(frozen=True)
+class LogisticFit:
+    """Fits one model a task.
+
+    Attributes:
+        study: the study; its seed changes nothing.
+        federation: the federation folder.
+        vocabulary: the text of the vocabulary.
+        folder: unused but for logs.
+        work: scratch.
+    """
+
+    study: StudyConfig
+    federation: Path
+    vocabulary: str
+    folder: Path
+    work: Path
+
+    @property
+    def title(self) -> str:
+        """The fit in a few words."""
+        return LOGISTIC
+
+    def carry_out(self) -> PieceResult:
+        """Fit and predict for every site.
+
+        Raises:
+            DataError: a file is damaged.
+        """
+        vocabulary = Vocabulary.from_json(self.vocabulary)
+        bags = {
+            site.name: read_bags(self.study, site, vocabulary, self.work)
+            for site in FederationFolder(self.federation).sites
+        }
+        age = _age_scale([site[TRAIN] for site in bags.values()])
+        tasks = range(len(self.study.finetuning.tasks))
+        models = [
+            fit_task(
+                {split: _stack([s[split] for s in bags.values()], age) for split in _FITTED},
+                {split: _labels([s[split] for s in bags.values()], t) for split in _FITTED},
+            )
+            for t in tasks
+        ]
+        predictions = {}
+        for name, site in bags.items():
+            told = site[HELD_OUT].examples
+            features = _stack([site[HELD_OUT]], age)
+            columns = [model.predict(features) for model in models]
+            predictions[name] = SitePredictions(
+                told.subject_ids, told.prediction_times, np.stack(columns, axis=1)
+            )
+        return PieceResult(LOGISTIC, self.study.seed, predictions)
+
+
+@dataclass(frozen=True)
+class TaskModel:
+    """A fitted model; `fitted` is None where the train split lacks a class."""
+
+    fitted: Any
+    presence: bool
+
+    def predict(self, features: Any) -> NDArray[np.float64]:
+        """Probabilities: `[rows, tokens + 1]` to `[rows]`, NaN without a model."""
+        if self.fitted is None or features.shape[0] == 0:
+            return np.full(features.shape[0], np.nan)
+        probabilities = self.fitted.predict_proba(_transform(features, self.presence))[:, 1]
+        return np.asarray(probabilities, dtype=np.float64)
+
+
+_FITTED = (TRAIN, TUNING)
+
+
+def fit_task(features: dict[str, Any], labels: dict[str, NDArray[np.float64]]) -> TaskModel:
+    """The model that ranks the tuning split best; of equal ones the simplest.
+
+    Args:
+        features: by split, `[rows, tokens + 1]`: counts, and the scaled age last.
+        labels: by split, `[rows]`: 0, 1 or NaN.
+    """
+    best, best_score = TaskModel(None, True), -1.0
+    known = {split: ~np.isnan(labels[split]) for split in _FITTED}
+    outcome = {split: labels[split][known[split]] for split in _FITTED}
+    if np.unique(outcome[TRAIN]).size < 2:
+        return best
+    from sklearn.linear_model import LogisticRegression
+
+    for presence in (True, False):
+        rows = {s: _transform(features[s][np.flatnonzero(known[s])], presence) for s in _FITTED}
+        for penalty in PENALTIES:
+            fitted = LogisticRegression(C=penalty, max_iter=_MAX_ITERATIONS)
+            fitted.fit(rows[TRAIN], outcome[TRAIN])
+            score = _tuning_score(fitted, rows[TUNING], outcome[TUNING])
+            if score > best_score:
+                best, best_score = TaskModel(fitted, presence), score
+    return best
+
+
+def _tuning_score(fitted: Any, rows: Any, outcome: NDArray[np.float64]) -> float:
+    """AUROC; a half where the tuning split lacks a class, so that the first choice stands."""
+    if np.unique(outcome).size < 2:
+        return 0.5
+    scores = np.asarray(fitted.decision_function(rows), dtype=np.float64)
+    return float(auroc(outcome, scores, np.ones((1, outcome.size)))[0])
+
+
+def _transform(features: Any, presence: bool) -> Any:
+    """Counts become 0 or 1, or their log1p; the age stays."""
+    from scipy.sparse import hstack
+
+    counts = features[:, :-1]
+    counts = (counts > 0).astype(np.float64) if presence else counts.log1p()
+    return hstack([counts, features[:, -1:]], format="csr")
+
+
+def _age_scale(bags: Sequence[Bag]) -> tuple[float, float]:
+    """Mean and standard deviation of the training ages that are known."""
+    ages = np.concatenate([bag.ages for bag in bags])
+    ages = ages[~np.isnan(ages)]
+    if ages.size == 0:
+        return 0.0, 1.0
+    return float(ages.mean()), float(ages.std()) or 1.0
+
+
+def _stack(bags: Sequence[Bag], age: tuple[float, float]) -> Any:
+    """Counts and scaled ages; an unknown age becomes the mean."""
+    from scipy.sparse import csr_matrix, hstack, vstack
+
+    mean, deviation = age
+    counts = vstack([bag.counts for bag in bags], format="csr")
+    ages = np.nan_to_num((np.concatenate([bag.ages for bag in bags]) - mean) / deviation, nan=0.0)
+    return hstack([counts, csr_matrix(ages[:, None])], format="csr")
+
+
+def _labels(bags: Sequence[Bag], task: int) -> NDArray[np.float64]:
+    return np.concatenate([bag.examples.labels[:, task] for bag in bags]).astype(np.float64)

@@ -1,0 +1,101 @@
+"""`ComparisonRequest`: what is compared, and where each arm's runs lie."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.errors import DataError, UsageError
+from fedehr_shared.meds.folder import SiteFolder
+from fedehr_simulations.arms.federated import FEDERATED, FederatedRun
+from fedehr_simulations.arms.local import LOCAL, LocalRun
+from fedehr_simulations.arms.logistic import LOGISTIC
+from fedehr_simulations.arms.piece import Piece, PieceResult
+from fedehr_simulations.arms.pooled import POOLED, PooledRun
+from fedehr_simulations.arms.scratch import SCRATCH, without_pretraining
+from fedehr_simulations.engine.request import check_request
+
+ARMS = (FEDERATED, POOLED, LOCAL, SCRATCH, LOGISTIC)
+WORK_FOLDER = ".work"
+
+
+@dataclass(frozen=True)
+class ComparisonRequest:
+    """A comparison.
+
+    Attributes:
+        study: the study, with its first seed.
+        federation: the federation folder.
+        arms: each of `ARMS` at most once.
+        num_seeds: seeds rising from the study's own; logistic regression needs none.
+        out: a new folder.
+        num_actors: sites of a simulation that work at the same time, None: one a core.
+    """
+
+    study: StudyConfig
+    federation: Path
+    arms: tuple[str, ...]
+    num_seeds: int
+    out: Path
+    num_actors: int | None = None
+
+    def check(self) -> list[SiteFolder]:
+        """The sites, when everything that can be checked beforehand is right.
+
+        Raises:
+            UsageError: an arm is unknown or doubled, or there is no seed.
+            DataError: `out` exists, or a site lacks what the study asks for.
+        """
+        unknown = [arm for arm in self.arms if arm not in ARMS]
+        if unknown or not self.arms or len(set(self.arms)) < len(self.arms):
+            raise UsageError(
+                f"--arms {','.join(self.arms)}: name each of {', '.join(ARMS)} at most once"
+                f"{f'; {unknown[0]!r} is not one of them' if unknown else ''}."
+            )
+        if self.num_seeds < 1:
+            raise UsageError(f"--seeds {self.num_seeds}: choose 1 or more.")
+        if self.out.exists():
+            raise DataError(f"{self.out} exists already. Name a new folder, or remove it first.")
+        return check_request(self.study, self.federation)
+
+    @property
+    def seeds(self) -> list[StudyConfig]:
+        """The study, once a seed."""
+        return [self.study.with_seed(self.study.seed + more) for more in range(self.num_seeds)]
+
+    def folder(self, arm: str, seed: int) -> Path:
+        """Where an arm keeps one seed's run."""
+        return self.out / arm / f"seed-{seed}"
+
+    def work(self, *parts: str) -> Path:
+        """A scratch folder of its own for each piece."""
+        return self.out / WORK_FOLDER / "-".join(parts)
+
+    def simulations(self) -> list[FederatedRun]:
+        """The runs on the engine."""
+        studies = [(FEDERATED, study) for study in self.seeds]
+        studies += [(SCRATCH, without_pretraining(study)) for study in self.seeds]
+        return [
+            FederatedRun(
+                arm=arm,
+                study=study,
+                federation=self.federation,
+                folder=self.folder(arm, study.seed),
+                work=self.work(arm, str(study.seed)),
+            )
+            for arm, study in studies
+            if arm in self.arms
+        ]
+
+    def one_site_runs(self, sites: Sequence[SiteFolder]) -> list[Piece[PieceResult]]:
+        """The runs of one site each, longest first."""
+        pieces: list[Piece[PieceResult]] = []
+        for study in self.seeds if POOLED in self.arms else []:
+            folder, work = self.folder(POOLED, study.seed), self.work(POOLED, str(study.seed))
+            pieces.append(PooledRun(study, self.federation, folder, work))
+        for study in self.seeds if LOCAL in self.arms else []:
+            for site in sites:
+                folder = self.folder(LOCAL, study.seed) / site.name
+                work = self.work(LOCAL, str(study.seed), site.name)
+                pieces.append(LocalRun(study, site, folder, work))
+        return pieces

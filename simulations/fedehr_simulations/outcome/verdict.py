@@ -1,0 +1,157 @@
+"""Putting a verdict together, and leaving it with its report in the run's folder."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.meds.folder import FEDERATION_FILE, FederationFolder
+from fedehr_simulations.outcome.held_out import HeldOut
+from fedehr_simulations.outcome.scoring import Rules, paired_difference, score_task, task_data
+from fedehr_simulations.report.report import write_report
+from fedehr_simulations.verdict.machine import describe_machine, describe_versions
+from fedehr_simulations.verdict.result import METRICS, ArmResult
+from fedehr_simulations.verdict.verdict import (
+    Comparison,
+    SiteSummary,
+    StudyName,
+    Traffic,
+    Verdict,
+)
+
+LEAD = "federated"
+VERDICT_FILE, REPORT_FILE = "verdict.json", "report.html"
+
+
+@dataclass(frozen=True)
+class ArmOutcome:
+    """What an arm gave.
+
+    Attributes:
+        probabilities: by seed `[rows, tasks]`, in line with the held-out examples.
+        pretraining_losses: one sequence a model trained, each one value a round.
+        missing: by site, why there is no model for it.
+        progress: the parsed `progress.jsonl` of its first seed, for the report.
+    """
+
+    probabilities: tuple[NDArray[np.float64], ...]
+    pretraining_losses: tuple[tuple[float, ...], ...] = ()
+    missing: dict[str, str] = field(default_factory=dict)
+    progress: list[dict[str, Any]] = field(default_factory=list)
+
+
+def build_verdict(
+    study: StudyConfig,
+    federation: Path,
+    held_out: HeldOut,
+    arms: Mapping[str, ArmOutcome],
+    *,
+    sites: Sequence[SiteSummary],
+    traffic: Traffic,
+    seconds: float,
+) -> Verdict:
+    """Score every arm and compare the federated one with each other.
+
+    Args:
+        study: the study, with its first seed.
+        federation: the federation folder, for the oracle of synthetic records.
+        held_out: the examples.
+        arms: by name.
+        sites: what each site brought.
+        traffic: bytes of the federated arm's first seed.
+        seconds: how long all took.
+    """
+    rules = Rules(study.vocabulary.min_cell, study.evaluation.num_bootstraps)
+    oracles = _oracles(federation)
+    return Verdict(
+        study=StudyName(name=study.name, digest=study.digest),
+        machine=describe_machine(),
+        versions=describe_versions(),
+        seconds=round(seconds, 3),
+        min_cell=rules.min_cell,
+        sites=tuple(sites),
+        arms={name: _arm_result(held_out, arm, rules, oracles) for name, arm in arms.items()},
+        bytes=traffic,
+        # No study adds noise yet, so there is no epsilon to tell.
+        subject_epsilon=dict.fromkeys(held_out.site_names),
+        comparisons=tuple(_comparisons(held_out, arms, rules)),
+    )
+
+
+def write_outcome(
+    verdict: Verdict, arms: Mapping[str, ArmOutcome], folder: Path
+) -> dict[str, Path]:
+    """Write `verdict.json` and `report.html`; their paths by `verdict` and `report`.
+
+    Raises:
+        FedehrError: the verdict does not match its schema.
+    """
+    paths = {"verdict": folder / VERDICT_FILE, "report": folder / REPORT_FILE}
+    verdict.write(paths["verdict"])
+    progress = {name: arm.progress for name, arm in arms.items() if arm.progress}
+    write_report(verdict, progress, paths["report"])
+    return paths
+
+
+def _arm_result(
+    held_out: HeldOut, arm: ArmOutcome, rules: Rules, oracles: Mapping[str, float]
+) -> ArmResult:
+    tasks = {
+        task: score_task(
+            task_data(held_out, column, arm.probabilities),
+            held_out.site_names,
+            rules,
+            missing=arm.missing,
+            oracle=oracles.get(task),
+        )
+        for column, task in enumerate(held_out.tasks)
+    }
+    return ArmResult(tasks=tasks, pretraining_loss=_mean_losses(arm.pretraining_losses))
+
+
+def _mean_losses(losses: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    """Round by round, the mean over the models of an arm."""
+    by_round = zip_longest(*losses, fillvalue=np.nan)
+    return tuple(float(np.nanmean(values)) for values in by_round)
+
+
+def _comparisons(
+    held_out: HeldOut, arms: Mapping[str, ArmOutcome], rules: Rules
+) -> list[Comparison]:
+    if LEAD not in arms:
+        return []
+    lead = arms[LEAD].probabilities
+    found = []
+    for column, task in enumerate(held_out.tasks):
+        for name, arm in arms.items():
+            if name == LEAD:
+                continue
+            # Both on the rows that both have predicted.
+            both = task_data(held_out, column, lead + arm.probabilities)
+            ours, theirs = both.seeds(0, len(lead)), both.seeds(len(lead), None)
+            found += [
+                Comparison(
+                    task=task,
+                    metric=metric,
+                    arm=LEAD,
+                    reference=name,
+                    difference=paired_difference(ours, theirs, metric, rules),
+                    num_seeds=len(lead),
+                )
+                for metric in METRICS
+            ]
+    return found
+
+
+def _oracles(federation: Path) -> dict[str, float]:
+    """AUROC of the true probabilities on the held-out split; synthetic records alone know it."""
+    if not (federation / FEDERATION_FILE).is_file():
+        return {}
+    truth = FederationFolder(federation).describe().get("truth", {}).get("tasks", {})
+    found = {task: about.get("oracle_auroc_held_out") for task, about in truth.items()}
+    return {task: float(value) for task, value in found.items() if value is not None}

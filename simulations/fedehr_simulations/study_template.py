@@ -1,0 +1,140 @@
+"""The text of a new `study.toml`: every section and key, its unit, its default, its bounds.
+
+Defaults and bounds are read from `StudyConfig`, so that they cannot go stale; the words are
+here, and a test finds a key that has none.
+"""
+
+import json
+import textwrap
+from collections.abc import Sequence
+
+from pydantic.fields import FieldInfo
+
+from fedehr_shared.config.section import Section, parse
+from fedehr_shared.config.study import StudyConfig
+
+_WIDTH = 96
+_PHASE = {
+    "rounds": "Rounds: a site trains, the coordinator averages.",
+    "steps_per_round": "Optimizer steps that every site takes in a round.",
+    "steps_per_epoch": (
+        "A site's batch is its number of training subjects divided by this, so that all sites "
+        "take equally many steps whatever their size."
+    ),
+    "learning_rate": "Highest learning rate of AdamW.",
+    "warmup_share": (
+        "Share of the phase's steps with a rising rate; a cosine to zero over all its rounds "
+        "follows."
+    ),
+    "weight_decay": "Weight decay of AdamW.",
+    "max_grad_norm": "Gradients are clipped to this norm.",
+    "optimizer_state": (
+        '"averaged": the moments of AdamW travel and are averaged with the weights (three times '
+        'the bytes). "fresh": every round starts with empty moments.'
+    ),
+}
+WORDS: dict[str, str] = {
+    "name": "The study's name: lower case letters, digits, - and _.",
+    "seed": "First weights, batches and masks follow from it.",
+    "federation": "How many sites take part and how long a round waits.",
+    "federation.min_sites": "A round counts only with at least this many sites' answers.",
+    "federation.round_deadline_seconds": (
+        "Seconds. A round ends at its deadline or when all have answered."
+    ),
+    "federation.join_deadline_seconds": "Seconds. How long the run waits for sites to connect.",
+    "federation.max_attempts": "How often a site that failed is asked in one round.",
+    "vocabulary": "What may become a token, and what a site may report to decide it.",
+    "vocabulary.min_cell": (
+        "Subjects. No number that rests on fewer leaves a site; a site whose own floor is higher "
+        "refuses the study."
+    ),
+    "vocabulary.min_sites": "Sites that must report a code, or a code below it, to keep it.",
+    "vocabulary.num_value_bins": "Quantile bins of a code with values: 10 are deciles.",
+    "sequence": "How a subject's events become one sequence.",
+    "sequence.context": "Tokens. Longer histories lose their oldest events.",
+    "sequence.skip_repeats": (
+        "Leave out a measurement in the same bin as the one before it in the same stay."
+    ),
+    "model": "The encoder's size.",
+    "model.layers": "Transformer layers.",
+    "model.hidden": "Width of a token's encoding; a multiple of 2 x heads.",
+    "model.heads": "Attention heads.",
+    "model.pooling": 'From token encodings to one subject encoding: "mean" or "sum".',
+    "masking": "Masked events: what is hidden in pre-training.",
+    "masking.rate": "Share of positions that are hidden and to be found.",
+    "masking.mask_share": "Share of the hidden positions that show [MASK].",
+    "masking.random_share": "Share of them that show a random token; the rest stays as it was.",
+    "pretraining": "Masked-event pre-training on the train split; 0 rounds leave it out.",
+    **{f"pretraining.{key}": words for key, words in _PHASE.items()},
+    "finetuning": "Fine-tuning with one head a task, from the pre-trained weights.",
+    **{f"finetuning.{key}": words for key, words in _PHASE.items()},
+    "finetuning.tasks": "Tasks: each is a file labels/<task>.parquet at every site.",
+    "finetuning.encoder_rate_factor": (
+        "The encoder's learning rate as a share of the heads'; 0 trains the heads alone."
+    ),
+    "finetuning.wide": "Add to each head a linear term over the tokens that a sequence holds.",
+    "finetuning.label_smoothing": "Labels move this far towards one half.",
+    "finetuning.dropout": "Dropout on the subject's encoding, in training only.",
+    "evaluation": "The held-out evaluation that ends a study.",
+    "evaluation.num_bootstraps": "Bootstrap replicates over subjects for the 95 % intervals.",
+}
+
+
+def write_study_text(name: str, tasks: Sequence[str]) -> str:
+    """A study of this name and these tasks with all defaults, as commented TOML.
+
+    Raises:
+        ConfigError: the name or a task is not allowed.
+    """
+    values = {"name": name, "finetuning": {"tasks": list(tasks)}}
+    study = parse(values, StudyConfig, "the new study")
+    lines = [
+        "# A fedehr study: what a coordinator proposes and a hospital approves.",
+        "# Keys stand at their defaults; a key left out means the same. Unknown keys are refused.",
+        "",
+    ]
+    sections: list[str] = []
+    for key, field in StudyConfig.model_fields.items():
+        value = getattr(study, key)
+        if isinstance(value, Section):
+            sections += _section(key, value)
+        else:
+            lines += _key(key, key, value, field)
+    return "\n".join([*lines, *sections]) + "\n"
+
+
+def _section(name: str, section: Section) -> list[str]:
+    lines = ["", *_comment(WORDS[name]), f"[{name}]"]
+    for key, field in type(section).model_fields.items():
+        lines += _key(f"{name}.{key}", key, getattr(section, key), field)
+    return lines
+
+
+def _key(path: str, key: str, value: object, field: FieldInfo) -> list[str]:
+    bounds = _bounds(field)
+    notes = ["no default" if field.is_required() else f"default {_toml(field.default)}"]
+    notes += [bounds] if bounds else []
+    return [*_comment(f"{WORDS[path]} ({'; '.join(notes)})"), f"{key} = {_toml(value)}"]
+
+
+def _comment(text: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(text, _WIDTH, break_on_hyphens=False)]
+
+
+def _bounds(field: FieldInfo) -> str:
+    """`1 to 20`, `above 0`, ...: from the field's own constraints."""
+    limits = {
+        name: getattr(constraint, name)
+        for constraint in field.metadata
+        for name in ("ge", "gt", "le", "lt")
+        if getattr(constraint, name, None) is not None
+    }
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    return ", ".join(f"{words[name]} {limit:_}" for name, limit in limits.items())
+
+
+def _toml(value: object) -> str:
+    """A TOML value: strings, booleans, numbers and lists of them read as JSON does."""
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return json.dumps(value)
