@@ -226,7 +226,9 @@ def test_a_run_completes_and_its_processes_are_as_quiet(network: Any) -> None:
 def test_a_raising_run_has_failed(network: Any) -> None:
     result, _ = _run(network, RAISES)
     assert (result["status"], result["exit_code"]) == ("failed", 1)
-    assert "superlink.log" in result["message"]
+    log = open_coordinator(network.coordinator).run_log(f"lab-{RAISES}")
+    assert str(log) in result["message"]
+    assert "the lab's ServerApp raises" in log.read_text()
     states = {run["run"]: run["state"] for run in network.status()["runs"]}
     assert states[f"lab-{RAISES}"] == "failed"
 

@@ -46,7 +46,7 @@ def submit(  # noqa: PLR0917 - a command line's parameters
     if json:
         print_json(result)
     if result["status"] == "completed":
-        err.print(f"completed: {submission.folder}", soft_wrap=True)
+        err.print(f"completed: {submission.folder}", markup=False, soft_wrap=True)
         return
     err.print(f"failed: {result['message']}", markup=False, soft_wrap=True)
     raise typer.Exit(int(result["exit_code"]) or 1)

@@ -85,11 +85,24 @@ class Control:
         """
         self._call("stop", run_id, CONNECTION)
 
+    def run_output(self, run_id: str) -> str:
+        """What the run's ServerApp has printed.
+
+        The engine keeps it in its database; its own log shows nothing of it.
+
+        Raises:
+            NetworkError: the SuperLink is down or did not answer.
+        """
+        return self._run("log", run_id, CONNECTION, "--show").stdout
+
     def _call(self, *words: str) -> dict[str, Any]:
+        return _read_answer(self._run(*words, "--format", "json"), " ".join(words[:2]))
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
         SuperLink(self._folder).require_serving()
-        command = [engine_program("flwr"), *words, "--format", "json"]
+        command = [engine_program("flwr"), *words]
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 command,
                 env=engine_environment(FLWR_HOME=str(self._folder.engine_home)),
                 stdin=subprocess.DEVNULL,
@@ -103,7 +116,6 @@ class Control:
                 f"the engine did not answer `{words[0]}` within {CONTROL_SECONDS:.0f} seconds. "
                 f"Read the end of {self._folder.superlink_log}."
             ) from error
-        return _read_answer(done, " ".join(words[:2]))
 
 
 def _read_answer(done: subprocess.CompletedProcess[str], what: str) -> dict[str, Any]:

@@ -6,8 +6,8 @@ DIR/pki/               certificate authority and server certificate
 DIR/sites/             one file a registered site
 DIR/studies/           <digest>.json, every study ever submitted
 DIR/runs/<run>/        progress, checkpoints and result of one run
-DIR/state/             the engine's database and settings, process records
-DIR/logs/              superlink.log and the proxy's access log
+DIR/state/             the engine's database and settings, submissions, process records
+DIR/logs/              superlink.log, one log a run, the proxy's access log
 """
 
 import json
@@ -95,6 +95,11 @@ class CoordinatorFolder:
         return self.path / "state"
 
     @property
+    def submissions(self) -> Path:
+        """One JSON file a submitted run; its presence reserves the run's name."""
+        return self.state / "submissions"
+
+    @property
     def engine_home(self) -> Path:
         """The engine's FLWR_HOME."""
         return self.state / "flwr"
@@ -106,8 +111,12 @@ class CoordinatorFolder:
 
     @property
     def superlink_log(self) -> Path:
-        """What the SuperLink and the ServerApp print."""
+        """What the SuperLink prints."""
         return self.logs / "superlink.log"
+
+    def run_log(self, run: str) -> Path:
+        """What the ServerApp of a run printed, fetched from the engine at the run's end."""
+        return self.logs / f"run-{run}.log"
 
     def config(self) -> CoordinatorConfig:
         """Read `coordinator.toml`.
@@ -164,7 +173,7 @@ def create_coordinator(path: Path, network: CoordinatorNetworkConfig) -> Coordin
     folder.path.chmod(0o700)
     for part in (folder.pki, folder.sites, folder.studies, folder.runs, folder.logs):
         part.mkdir(mode=0o700)
-    for part in (folder.state, folder.engine_home, folder.state / "nginx"):
+    for part in (folder.state, folder.engine_home, folder.submissions, folder.state / "nginx"):
         part.mkdir(mode=0o700)
     create_certificates(folder.pki, network.host)
     folder.config_file.write_text(_TOML.format(**network.model_dump()), encoding="utf-8")

@@ -17,8 +17,9 @@ def coordinator_status(folder: CoordinatorFolder) -> dict[str, Any]:
     """The SuperLink, the sites and the runs of a coordinator folder, ready for JSON."""
     serving = SuperLink(folder).is_serving()
     network = folder.config().network
-    runs = [path for path in sorted(folder.runs.iterdir()) if path.is_dir()]
-    unfinished = any(read_result(run) is None for run in runs)
+    runs = {path.name for path in folder.runs.iterdir() if path.is_dir()}
+    runs |= {file.stem for file in folder.submissions.glob("*.json")}
+    unfinished = any(read_result(folder.runs / run) is None for run in runs)
     engine_states = Control(folder).run_states() if serving and unfinished else {}
     return {
         "superlink": {
@@ -28,27 +29,30 @@ def coordinator_status(folder: CoordinatorFolder) -> dict[str, Any]:
             "certificate_days_left": days_left(folder.pki / "server.crt"),
         },
         "sites": [asdict(site) for site in SiteRegister(folder).sites()],
-        "runs": [run_status(run, engine_states) for run in runs],
+        "runs": [run_status(folder, run, engine_states) for run in sorted(runs)],
     }
 
 
-def run_status(run_folder: Path, engine_states: dict[str, str]) -> dict[str, Any]:
+def run_status(
+    folder: CoordinatorFolder, run: str, engine_states: dict[str, str]
+) -> dict[str, Any]:
     """A run's state, phase and round.
 
     The state is `completed` or `failed` by the run's own result; without one it is `running`
     or `stopped` as the engine says, `failed` when the engine says that it has ended, and
     `interrupted` when no engine knows of it.
     """
+    run_folder = folder.runs / run
     events = ProgressReader(run_folder / "progress.jsonl").new_events()
     last = next((event for event in reversed(events) if event.get("event") == "round"), {})
     result = read_result(run_folder)
-    submitted = _submitted(run_folder)
+    submitted = _submitted(folder.submissions / f"{run}.json")
     if result is not None:
         state = result["status"]
     else:
         state = _state_without_result(engine_states.get(submitted.get("run_id", "")))
     return {
-        "run": run_folder.name,
+        "run": run,
         "state": state,
         "study": submitted.get("study"),
         "phase": last.get("phase"),
@@ -66,10 +70,8 @@ def _state_without_result(engine_state: str | None) -> str:
     return "failed" if engine_state.startswith("finished") else "running"
 
 
-def _submitted(run_folder: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads((run_folder / "submission.json").read_text("utf-8"))
-    except FileNotFoundError:
-        # The moment between making the folder and the engine's answer.
-        return {}
+def _submitted(record: Path) -> dict[str, Any]:
+    text = record.read_text(encoding="utf-8") if record.exists() else ""
+    # Empty while the engine has not answered yet.
+    content: dict[str, Any] = json.loads(text) if text else {}
     return content

@@ -7,7 +7,6 @@ only whether the run still lives: a run that has ended without a result has fail
 
 import contextlib
 import json
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -62,11 +61,11 @@ def submit(
         require_name(run)
     expected = _expected_sites(folder, study, num_sites)
     name = run or f"{study.name[:40]}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
-    run_folder = folder.runs / name
+    record = folder.submissions / f"{name}.json"
     try:
-        run_folder.mkdir(mode=0o700)
+        record.touch(mode=0o600, exist_ok=False)
     except FileExistsError as error:
-        raise UsageError(f"{run_folder} exists. Choose another --run name.") from error
+        raise UsageError(f"there is a run {name} already. Choose another --run name.") from error
     try:
         (folder.studies / f"{study.digest}.json").write_text(study.to_json(), encoding="utf-8")
         settings: dict[str, str | int] = {
@@ -76,13 +75,11 @@ def submit(
         }
         run_id = _start(folder, bundle, settings)
     except BaseException:
-        shutil.rmtree(run_folder)
+        record.unlink()
         raise
-    (run_folder / "submission.json").write_text(
-        json.dumps({"run_id": run_id, "num_sites": expected, "study": study.digest}),
-        encoding="utf-8",
-    )
-    return Submission(name, run_id, expected, run_folder)
+    content = {"run_id": run_id, "num_sites": expected, "study": study.digest}
+    record.write_text(json.dumps(content), encoding="utf-8")
+    return Submission(name, run_id, expected, folder.runs / name)
 
 
 def watch(
@@ -109,6 +106,7 @@ def watch(
         for event in progress.new_events():
             report(event)
         if result is not None:
+            _keep_output(folder, submission)
             return result
         now = time.monotonic()
         if timeout_seconds is not None and now - started > timeout_seconds:
@@ -121,7 +119,8 @@ def watch(
             ended = _has_ended(control, submission)
             next_question = time.monotonic() + ENGINE_POLL_SECONDS
             if ended:
-                return read_result(submission.folder) or _result_of_silence(folder, ended)
+                _keep_output(folder, submission)
+                return read_result(submission.folder) or _silence(folder, submission, ended)
         time.sleep(POLL_SECONDS)
 
 
@@ -183,11 +182,18 @@ def _has_ended(control: Control, submission: Submission) -> str | None:
     )
 
 
-def _result_of_silence(folder: CoordinatorFolder, state: str) -> dict[str, Any]:
+def _keep_output(folder: CoordinatorFolder, submission: Submission) -> None:
+    # A result is a result also when the SuperLink has just been stopped.
+    with contextlib.suppress(NetworkError):
+        output = Control(folder).run_output(submission.run_id)
+        folder.run_log(submission.run).write_text(output, encoding="utf-8")
+
+
+def _silence(folder: CoordinatorFolder, submission: Submission, state: str) -> dict[str, Any]:
     return {
         "status": "failed",
         "code": "failed",
         "exit_code": 1,
         "message": f"the run ended ({state}) without a result. "
-        f"Read the end of {folder.superlink_log}.",
+        f"Read {folder.run_log(submission.run)}.",
     }

@@ -25,6 +25,7 @@ REPORTED = ("FLWR_TELEMETRY_ENABLED", "FLWR_DISABLE_UPDATE_CHECK", "FLWR_HOME", 
 def main(grid: Grid, context: Context) -> None:
     coordinator = Path(os.environ["FEDEHR_COORDINATOR_FOLDER"])
     folder = coordinator / "runs" / str(context.run_config["run"])
+    folder.mkdir()
     study = json.loads((coordinator / f"studies/{context.run_config['study']}.json").read_text())
     if study["seed"] == 1:
         raise RuntimeError("the lab's ServerApp raises")
