@@ -140,7 +140,8 @@ class StudyRun:
     def _state_for(self, work: WorkId) -> ModelState:
         vocabulary, state = self._prepared()
         if work.phase == "finetuning" and work.round == 1:
-            return first_finetuning_state(self._study, vocabulary.num_tokens, state)
+            odds = self._vocabulary_phase.log_odds
+            return first_finetuning_state(self._study, vocabulary.num_tokens, state, odds)
         return state
 
     def _prepared(self) -> tuple[Vocabulary, ModelState]:

@@ -1,11 +1,14 @@
 """`answer`: one request in, one report out. Everything a site does begins here."""
 
+from dataclasses import replace
+
 import torch
 
 from fedehr_client.answers.evaluation import evaluation_report, tuning_auroc
 from fedehr_client.answers.site_data import SiteData, keep_vocabulary
 from fedehr_client.code_counts import count_codes
 from fedehr_client.device import choose_device
+from fedehr_client.label_counts import count_labels
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training.finetuning import finetune_round
 from fedehr_client.training.loop import RoundContext, RoundResult
@@ -48,14 +51,13 @@ def answer(work: Work, location: SiteLocation) -> Payload:
 
 
 def _count(work: Work, location: SiteLocation) -> Payload:
+    records, min_cell = location.records, work.study.vocabulary.min_cell
+    splits = read_splits(records)
+    labels = count_labels(records, work.study.finetuning.tasks, splits, min_cell)
     report = count_codes(
-        location.name,
-        read_events(location.records),
-        read_parents(location.records),
-        read_splits(location.records),
-        min_cell=work.study.vocabulary.min_cell,
+        location.name, read_events(records), read_parents(records), splits, min_cell
     )
-    return report_to_payload(report)
+    return report_to_payload(replace(report, labels=labels))
 
 
 def _context(work: Work, location: SiteLocation, num_tokens: int) -> RoundContext:

@@ -29,5 +29,5 @@ def finetune_round(context: RoundContext, store: TokenStore, examples: Examples)
         labels = torch.from_numpy(examples.labels[rows]).to(context.device)
         return multitask_loss(model(batch), labels, tuning.label_smoothing)
 
-    factors = {"encoder.": tuning.encoder_rate_factor, "heads.": 1.0}
+    factors = {"encoder.": tuning.encoder_rate_factor, "heads.": 1.0, "wide.": 1.0}
     return RoundTrainer(model, tuning, factors).run(context, step_loss)

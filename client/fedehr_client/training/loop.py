@@ -64,7 +64,7 @@ class RoundTrainer:
             members = [p for n, p in model.named_parameters() if n.startswith(prefix)]
             for parameter in members:
                 parameter.requires_grad_(factor > 0)
-            if factor > 0:
+            if factor > 0 and members:
                 groups.append({"params": members, "rate_factor": factor})
         self._optimizer = make_optimizer(groups, config)
 

@@ -9,11 +9,8 @@ from torch import nn
 
 from fedehr_shared.config.study import OptimizationConfig
 from fedehr_shared.errors import WireError
+from fedehr_shared.wire.moments import FIRST, SECOND_ROOT
 from fedehr_shared.wire.payload import Arrays
-
-FIRST, SECOND_ROOT = ".first", ".second_root"
-"""Suffixes of a parameter's moments on the wire. The second moment travels as its square
-root: fixed-point sums would round a small square to nothing."""
 
 
 def make_optimizer(

@@ -1,5 +1,6 @@
 """`ModelState`: the federation's weights and moments between rounds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,10 +32,16 @@ def first_pretraining_state(study: StudyConfig, num_tokens: int) -> ModelState:
 
 
 def first_finetuning_state(
-    study: StudyConfig, num_tokens: int, pretrained: ModelState
+    study: StudyConfig, num_tokens: int, pretrained: ModelState, log_odds: Sequence[float]
 ) -> ModelState:
-    """The pre-trained encoder under heads drawn from the study's seed; moments begin anew."""
+    """The pre-trained encoder under heads drawn from the study's seed; moments begin anew.
+
+    Each head's bias starts at its task's log-odds. From zero, AdamW would spend its first
+    steps lowering every weight that most subjects share, and a long record would look healthy.
+    """
     model = FinetuningModel(study.model, study.finetuning, num_tokens)
     drawn = draw_first_weights(model, study.seed, "finetuning")
     taken = {name: pretrained.weights.get(name, value) for name, value in drawn.items()}
+    for number, bias in enumerate(log_odds):
+        taken[f"heads.{number}.bias"] = np.asarray([bias], dtype=np.float32)
     return ModelState(taken)

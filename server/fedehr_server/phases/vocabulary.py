@@ -1,5 +1,7 @@
 """The vocabulary phase: reports in, one vocabulary out."""
 
+import math
+
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
 from fedehr_shared.vocabulary.build import build_vocabulary
@@ -33,6 +35,7 @@ class VocabularyPhase:
         least = min(
             [report.num_subjects, *report.num_subjects_by_code.values()]
             + [count for h in report.histograms.values() for count in h.counts]
+            + [min(positive, num - positive) for num, positive in report.labels.values()]
         )
         if least < self._study.vocabulary.min_cell:
             raise WireError(f"site '{report.site}' sent a count below min_cell.")
@@ -53,3 +56,14 @@ class VocabularyPhase:
     def num_subjects(self) -> int:
         """Training subjects over all sites."""
         return sum(report.num_subjects for report in self._reports.values())
+
+    @property
+    def log_odds(self) -> tuple[float, ...]:
+        """Each task's log-odds of the outcome over the sites that may tell; 0 where none may."""
+        return tuple(self._log_odds(task) for task in self._study.finetuning.tasks)
+
+    def _log_odds(self, task: str) -> float:
+        told = [r.labels[task] for r in self._reports.values() if task in r.labels]
+        positive = sum(positive for _, positive in told)
+        negative = sum(num for num, _ in told) - positive
+        return math.log(positive / negative) if told else 0.0

@@ -115,6 +115,8 @@ class FinetuningConfig(OptimizationConfig):
     """Tasks, each a `labels/<task>.parquet` at the sites that hold it."""
     encoder_rate_factor: Annotated[float, Field(ge=0, le=1)] = 1.0
     """The encoder's learning rate as a share of the heads'; 0 trains the heads alone."""
+    wide: bool = True
+    """Add to each head a linear term over the tokens that a sequence holds."""
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout on the pooled encoding, in training only."""

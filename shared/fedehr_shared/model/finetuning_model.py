@@ -18,6 +18,7 @@ class FinetuningModel(nn.Module):
         super().__init__()
         self.encoder = EventEncoder(model, num_tokens)
         self.heads = nn.ModuleList(nn.Linear(model.hidden, 1) for _ in tuning.tasks)
+        self.wide = TokenPresence(num_tokens, len(tuning.tasks)) if tuning.wide else None
         self._pooling = model.pooling
         self._dropout = tuning.dropout
 
@@ -25,7 +26,27 @@ class FinetuningModel(nn.Module):
         """Logits. Shape: `[sequences, tasks]`."""
         pooled = pool(self.encoder(batch), batch.cu_seqlens, self._pooling)
         pooled = functional.dropout(pooled, self._dropout, self.training)
-        return torch.cat([head(pooled) for head in self.heads], dim=1)
+        logits = torch.cat([head(pooled) for head in self.heads], dim=1)
+        return logits if self.wide is None else logits + self.wide(batch)
+
+
+class TokenPresence(nn.Module):
+    """A linear term over which tokens a sequence holds: the wide part of "wide and deep"
+    (Cheng et al. 2016). With few labels it carries what single codes say, and the encoder
+    what they mean together."""
+
+    def __init__(self, num_tokens: int, num_tasks: int) -> None:
+        super().__init__()
+        self.terms = nn.Embedding(num_tokens, num_tasks)
+
+    def forward(self, batch: EventBatch) -> torch.Tensor:
+        """Each sequence's sum over its distinct tokens. Shape: `[sequences, tasks]`."""
+        num_tokens, num_tasks = self.terms.weight.shape
+        owner = sequence_of_token(batch.cu_seqlens)
+        held = torch.unique(owner * num_tokens + batch.tokens)
+        terms = self.terms(held % num_tokens)
+        empty = terms.new_zeros(batch.num_sequences, num_tasks)
+        return empty.index_add(0, held // num_tokens, terms)
 
 
 def pool(encoded: torch.Tensor, cu_seqlens: torch.Tensor, how: str) -> torch.Tensor:
@@ -34,9 +55,15 @@ def pool(encoded: torch.Tensor, cu_seqlens: torch.Tensor, how: str) -> torch.Ten
     Shape: `[tokens, hidden]` to `[sequences, hidden]`.
     """
     lengths = cu_seqlens.diff()
-    owner = torch.repeat_interleave(torch.arange(lengths.numel(), device=encoded.device), lengths)
+    owner = sequence_of_token(cu_seqlens)
     summed = encoded.new_zeros(lengths.numel(), encoded.shape[1]).index_add(0, owner, encoded)
     return summed * _SUM_SCALE if how == "sum" else summed / lengths[:, None]
+
+
+def sequence_of_token(cu_seqlens: torch.Tensor) -> torch.Tensor:
+    """The number of the sequence that each token belongs to. Shape: `[tokens]` int64."""
+    lengths = cu_seqlens.diff()
+    return torch.repeat_interleave(torch.arange(lengths.numel(), device=lengths.device), lengths)
 
 
 def multitask_loss(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:

@@ -20,13 +20,16 @@ _EMBEDDING_SCALE = 0.02
 def draw_first_weights(model: nn.Module, *seed_parts: str | int) -> Tensors:
     """Names and shapes of `model`'s parameters, filled from the seed.
 
-    Vectors of norms are ones and biases zeros; embeddings are normal with deviation 0.02;
-    matrices are normal with deviation 1 / sqrt(columns).
+    Vectors of norms are ones; biases and the wide term are zeros; embeddings are normal with
+    deviation 0.02; matrices are normal with deviation 1 / sqrt(columns).
     """
     generator = derive_generator(*seed_parts)
     drawn: Tensors = {}
     for name, parameter in model.named_parameters():
         shape = tuple(parameter.shape)
+        if name.startswith("wide."):
+            drawn[name] = np.zeros(shape, dtype=np.float32)
+            continue
         if len(shape) == 1:
             fill = 0.0 if name.endswith("bias") else 1.0
             drawn[name] = np.full(shape, fill, dtype=np.float32)

@@ -17,6 +17,9 @@ class VocabularyReport:
 
     `parents`: child to parent, for the reported codes and their ancestors.
 
+    `labels`: by task, the number of labelled training subjects and of the positive ones
+    among them; a task with fewer than `min_cell` positives or negatives is left out.
+
     `histograms`: for reported numeric codes, merged histograms of each subject's first value.
     """
 
@@ -26,3 +29,4 @@ class VocabularyReport:
     num_subjects_by_code: dict[str, int] = field(default_factory=dict)
     parents: dict[str, str] = field(default_factory=dict)
     histograms: dict[str, MergedHistogram] = field(default_factory=dict)
+    labels: dict[str, tuple[int, int]] = field(default_factory=dict)

@@ -27,7 +27,14 @@ def report_to_payload(report: VocabularyReport) -> Payload:
         "num_subjects": report.num_subjects,
         "num_events": report.num_events,
     }
-    return Payload(values={"report": site, "codes": codes, "histograms": histograms})
+    labels: Values = {
+        "task": list(report.labels),
+        "num": [num for num, _ in report.labels.values()],
+        "num_positive": [positive for _, positive in report.labels.values()],
+    }
+    return Payload(
+        values={"report": site, "codes": codes, "histograms": histograms, "labels": labels}
+    )
 
 
 def report_from_payload(payload: Payload) -> VocabularyReport:
@@ -52,9 +59,17 @@ def report_from_payload(payload: Payload) -> VocabularyReport:
                 zip(payload.texts("codes", "child"), payload.texts("codes", "parent"), strict=True)
             ),
             histograms=_histograms(payload),
+            labels=_labels(payload),
         )
     except ValueError as error:
         raise WireError("lists of a vocabulary answer differ in length.") from error
+
+
+def _labels(payload: Payload) -> dict[str, tuple[int, int]]:
+    counts = zip(
+        payload.integers("labels", "num"), payload.integers("labels", "num_positive"), strict=True
+    )
+    return dict(zip(payload.texts("labels", "task"), counts, strict=True))
 
 
 def _histograms(payload: Payload) -> dict[str, MergedHistogram]:
