@@ -67,7 +67,7 @@ def pooled_auroc(bins_by_site: Sequence[ScoreBins]) -> tuple[float, float, float
     surely = float((pairs * (low[:, None] >= high[None, :])).sum())
     never = float((pairs * (high[:, None] <= low[None, :])).sum())
     total = float(pairs.sum())
-    least, greatest = surely / total, 1 - never / total
+    least, greatest = surely / total, (total - never) / total
     return (least + greatest) / 2, least, greatest
 
 
