@@ -33,9 +33,9 @@ def main(grid: Grid, context: Context) -> None:
     progress(folder, {"event": "joined", "time_seconds": 0.5, "num_answers": len(nodes)})
     if study["seed"] == 2:
         threading.Event().wait()
-    answers = ask(grid, nodes)
-    progress(folder, {"event": "round", "phase": "lab", "round": 1, "num_answers": len(answers)})
     failed = study["seed"] == 3
+    answers = [] if failed else ask(grid, nodes)
+    progress(folder, {"event": "round", "phase": "lab", "round": 1, "num_answers": len(answers)})
     result = {
         "status": "failed" if failed else "completed",
         "code": "policy" if failed else "",
