@@ -45,16 +45,11 @@ def select_examples(
     """The examples of one split; events after a prediction time never enter.
 
     Raises:
-        DataError: a label names a subject that has no split, or two name the same one.
+        DataError: a label names a subject that has no split.
     """
     keys: dict[tuple[int, int], NDArray[np.float32]] = {}
     for column, task in enumerate(tasks):
         labels = labels_by_task[task]
-        if np.unique(labels.subject_ids).size != labels.subject_ids.size:
-            raise DataError(
-                f"labels of task '{task}' name a subject twice; every count and interval is over "
-                "subjects. Keep one label a subject."
-            )
         rows = zip(
             labels.subject_ids.tolist(),
             labels.prediction_times.tolist(),

@@ -105,10 +105,15 @@ def read_labels(site: SiteFolder, task: str) -> Labels:
 
     Raises:
         MissingTaskError: the site has no labels for the task.
-        DataError: the file is damaged.
+        DataError: the file is damaged, or names a subject twice.
     """
     table = _read_table(site.labels_file(task), ["subject_id", "prediction_time", "boolean_value"])
     table = table.filter(pc.is_valid(table.column("boolean_value")))
+    if pc.count_distinct(table.column("subject_id")).as_py() != table.num_rows:
+        raise DataError(
+            f"labels of task '{task}' name a subject twice, and every count and interval is over "
+            "subjects. Keep one label a subject."
+        )
     return Labels(
         subject_ids=_numpy(table, "subject_id", 0),
         prediction_times=_numpy(table, "prediction_time", NO_TIME),
