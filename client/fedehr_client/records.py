@@ -4,7 +4,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from fedehr_shared.errors import WireError
-from fedehr_shared.wire.payload import Arrays, Payload, Values
+from fedehr_shared.wire.payload import Arrays, Payload, Value, Values
 
 
 def to_records(payload: Payload) -> RecordDict:
@@ -21,7 +21,7 @@ def from_records(records: RecordDict) -> Payload:
     """Read what `to_records` made.
 
     Raises:
-        WireError: a record of another kind, or an array that is not float32.
+        WireError: a record of another kind, an array that is not float32, or raw bytes.
     """
     arrays: dict[str, Arrays] = {}
     values: dict[str, Values] = {}
@@ -38,9 +38,9 @@ def from_records(records: RecordDict) -> Payload:
     return Payload(arrays, values)
 
 
-def _plain(value: object) -> bool | int | float | str | list[int] | list[float] | list[str]:
+def _plain(value: object) -> Value:
     if isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, list):
+    if isinstance(value, list) and not any(isinstance(item, bytes) for item in value):
         return value
     raise WireError("a value in the message is neither a number, a string nor a list of them.")

@@ -8,7 +8,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedehr_shared.errors import WireError
-from fedehr_shared.wire.payload import Arrays, Payload, Values
+from fedehr_shared.wire.payload import Arrays, Payload, Value, Values
 
 log = logging.getLogger("fedehr.server")
 
@@ -63,7 +63,7 @@ def from_records(records: RecordDict) -> Payload:
     """Read what a site sent.
 
     Raises:
-        WireError: a record of another kind, or an array that is not float32.
+        WireError: a record of another kind, an array that is not float32, or raw bytes.
     """
     arrays: dict[str, Arrays] = {}
     values: dict[str, Values] = {}
@@ -71,13 +71,21 @@ def from_records(records: RecordDict) -> Payload:
         if isinstance(record, ArrayRecord):
             arrays[name] = {key: array.numpy() for key, array in record.items()}
         elif isinstance(record, ConfigRecord):
-            values[name] = dict(record)  # type: ignore[arg-type]
+            values[name] = {key: _plain(value) for key, value in record.items()}
         else:
             raise WireError(f"record {name} is of a kind that fedehr does not use.")
     for name, tensors in arrays.items():
         if any(array.dtype != np.float32 for array in tensors.values()):
             raise WireError(f"record {name} holds an array that is not float32.")
     return Payload(arrays, values)
+
+
+def _plain(value: object) -> Value:
+    if isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list) and not any(isinstance(item, bytes) for item in value):
+        return value
+    raise WireError("a value in the answer is neither a number, a string nor a list of them.")
 
 
 def _read(reply: Message) -> Payload | None:

@@ -1,0 +1,208 @@
+"""The encoder: attention against its padded reference, and what each event may see."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedehr_shared.config.study import FinetuningConfig, ModelConfig
+from fedehr_shared.errors import WireError
+from fedehr_shared.model.attention import attend, attend_padded
+from fedehr_shared.model.encoder import EventEncoder
+from fedehr_shared.model.finetuning_model import FinetuningModel, multitask_loss, pool
+from fedehr_shared.model.pretraining_model import PretrainingModel
+from fedehr_shared.model.weights import draw_first_weights, load_parameters, parameters_of
+from fedehr_shared.tokens.batch import EventBatch
+from fedehr_shared.tokens.masking import MaskedBatch
+from fedehr_shared.vocabulary.vocabulary import START
+
+CONFIG = ModelConfig(layers=2, hidden=16, heads=2)
+NUM_TOKENS = 40
+TUNING = FinetuningConfig(tasks=("death", "long_stay"))
+
+
+def _boundaries(lengths: list[int]) -> list[int]:
+    return [0, *np.cumsum(lengths).tolist()]
+
+
+def _batch(seed: int, lengths: list[int]) -> EventBatch:
+    generator = np.random.default_rng(seed)
+    num = sum(lengths)
+    tokens = torch.from_numpy(generator.integers(4, NUM_TOKENS, num))
+    cu_seqlens = torch.tensor(_boundaries(lengths))
+    tokens[cu_seqlens[:-1]] = START
+    hours = torch.from_numpy(generator.random(num) * 200).float()
+    ages = torch.from_numpy(generator.random(num)).float()
+    return EventBatch(
+        tokens, hours, ages, torch.from_numpy(generator.integers(0, 8, num)), cu_seqlens
+    )
+
+
+def _encoder(seed: int = 0) -> EventEncoder:
+    encoder = EventEncoder(CONFIG, NUM_TOKENS)
+    load_parameters(encoder, draw_first_weights(encoder, seed, "test"))
+    return encoder.eval()
+
+
+@settings(deadline=None, max_examples=30)
+@given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=6), seed=st.integers(0, 999))
+def test_flat_attention_is_the_padded_reference_with_its_gradients(
+    lengths: list[int], seed: int
+) -> None:
+    torch.manual_seed(seed)
+    inputs = torch.randn(3, sum(lengths), 2, 8)
+    weight = torch.randn(sum(lengths), 2, 8)
+    found = []
+    for function in (attend, attend_padded):
+        query, key, value = (x.clone().requires_grad_() for x in inputs)
+        out = function(query, key, value, _boundaries(lengths))
+        (out * weight).sum().backward()  # type: ignore[no-untyped-call]
+        found.append([out, query.grad, key.grad, value.grad])
+    for ours, reference in zip(*found, strict=True):
+        torch.testing.assert_close(ours, reference, atol=1e-5, rtol=1e-5)
+
+
+@settings(deadline=None, max_examples=20)
+@given(lengths=st.lists(st.integers(1, 9), min_size=2, max_size=5), seed=st.integers(0, 99))
+def test_one_subject_changes_nobody_elses_bits(lengths: list[int], seed: int) -> None:
+    batch, encoder = _batch(seed, lengths), _encoder()
+    with torch.no_grad():
+        before = encoder(batch)
+        other = _batch(seed + 1_000, lengths)
+        begin, end = batch.cu_seqlens[:2].tolist()
+        changed = replace(batch, **{
+            name: torch.cat([getattr(other, name)[begin:end], getattr(batch, name)[end:]])
+            for name in ("tokens", "hours", "ages", "visits")
+        })  # fmt: skip
+        after = encoder(changed)
+    assert torch.equal(before[end:], after[end:])
+    assert not torch.equal(before[:end], after[:end])
+
+
+@settings(deadline=None, max_examples=20)
+@given(lengths=st.lists(st.integers(2, 9), min_size=1, max_size=3), seed=st.integers(0, 99))
+def test_time_counts_and_place_in_the_stream_does_not(lengths: list[int], seed: int) -> None:
+    batch, encoder = _batch(seed, lengths), _encoder()
+    generator = np.random.default_rng(seed)
+    order = np.concatenate(
+        [b + generator.permutation(e - b) for b, e in zip(
+            _boundaries(lengths)[:-1], _boundaries(lengths)[1:], strict=True)]
+    )  # fmt: skip
+    shuffled = replace(
+        batch, tokens=batch.tokens[order], hours=batch.hours[order],
+        ages=batch.ages[order], visits=batch.visits[order],
+    )  # fmt: skip
+    with torch.no_grad():
+        encoded = encoder(batch)
+        torch.testing.assert_close(encoder(shuffled), encoded[order], atol=1e-5, rtol=1e-4)
+        # All hours later: the same. An hour between two events more: not the same.
+        later = encoder(replace(batch, hours=batch.hours + 48))
+        torch.testing.assert_close(later, encoded, atol=2e-4, rtol=1e-3)
+        apart = batch.hours.clone()
+        apart[-1] += 5.0
+        moved = (encoder(replace(batch, hours=apart)) - encoded).abs().max()
+    assert float(moved) > 1e-4
+
+
+@pytest.mark.parametrize("field", ["tokens", "hours", "ages", "visits"])
+def test_every_feature_of_an_event_is_read(field: str) -> None:
+    batch, encoder = _batch(1, [6, 5]), _encoder()
+    values = getattr(batch, field).clone()
+    values[3] = values[3] + 1 if field != "visits" else (values[3] + 1) % 8
+    with torch.no_grad():
+        assert not torch.equal(encoder(batch), encoder(replace(batch, **{field: values})))
+
+
+def test_first_weights_follow_from_the_seed_alone() -> None:
+    model = PretrainingModel(CONFIG, NUM_TOKENS)
+    torch.manual_seed(1)
+    one = draw_first_weights(model, 7, "pretraining")
+    torch.manual_seed(2)
+    again = draw_first_weights(PretrainingModel(CONFIG, NUM_TOKENS), 7, "pretraining")
+    other = draw_first_weights(model, 8, "pretraining")
+    assert {n: a.tobytes() for n, a in one.items()} == {n: a.tobytes() for n, a in again.items()}
+    assert any(one[name].tobytes() != other[name].tobytes() for name in one)
+    assert {n: a.shape for n, a in one.items()} == {
+        n: tuple(p.shape) for n, p in model.named_parameters()
+    }
+
+
+def test_weights_come_back_from_a_model_as_they_went_in() -> None:
+    model = FinetuningModel(CONFIG, TUNING, NUM_TOKENS)
+    drawn = draw_first_weights(model, 1)
+    load_parameters(model, drawn)
+    back = parameters_of(model)
+    assert {n: a.tobytes() for n, a in back.items()} == {n: a.tobytes() for n, a in drawn.items()}
+    back["heads.0.bias"] += 1
+    assert parameters_of(model)["heads.0.bias"].tolist() == drawn["heads.0.bias"].tolist()
+
+
+@pytest.mark.parametrize("fault", ["missing", "unknown", "shape", "dtype", "nan", "inf"])
+def test_weights_that_do_not_fit_are_refused_and_the_model_stays(fault: str) -> None:
+    model = FinetuningModel(CONFIG, TUNING, NUM_TOKENS)
+    drawn: dict[str, Any] = draw_first_weights(model, 1)
+    before = parameters_of(model)
+    name = "encoder.norm.weight"
+    if fault == "missing":
+        del drawn[name]
+    elif fault == "unknown":
+        drawn["encoder.extra"] = drawn[name]
+    elif fault == "shape":
+        drawn[name] = drawn[name][None]
+    elif fault == "dtype":
+        drawn[name] = drawn[name].astype(np.float64)
+    else:
+        drawn[name] = np.full_like(drawn[name], float(fault))
+    with pytest.raises(WireError):
+        load_parameters(model, drawn)
+    after = parameters_of(model)
+    assert {n: a.tobytes() for n, a in after.items()} == {n: a.tobytes() for n, a in before.items()}
+
+
+def test_pooling_is_over_each_sequence() -> None:
+    encoded = torch.arange(10.0).reshape(5, 2)
+    cu_seqlens = torch.tensor([0, 2, 5])
+    assert pool(encoded, cu_seqlens, "mean").tolist() == [[1.0, 2.0], [6.0, 7.0]]
+    assert pool(encoded, cu_seqlens, "sum").tolist() == [[2 / 16, 4 / 16], [18 / 16, 21 / 16]]
+
+
+@settings(deadline=None)
+@given(num=st.integers(1, 12), seed=st.integers(0, 999), smoothing=st.floats(0, 0.4))
+def test_missing_labels_move_nothing(num: int, seed: int, smoothing: float) -> None:
+    generator = np.random.default_rng(seed)
+    labels = torch.from_numpy(generator.choice([0.0, 1.0, np.nan], (num, 2))).float()
+    logits = torch.from_numpy(generator.normal(size=(num, 2))).float().requires_grad_()
+    loss = multitask_loss(logits, labels, smoothing)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    assert torch.equal(logits.grad == 0, labels.isnan())
+    expected = []
+    for task in range(2):
+        known = ~labels[:, task].isnan()
+        target = labels[known, task].double() * (1 - 2 * smoothing) + smoothing
+        chance = logits[known, task].double().sigmoid()
+        each = -(target * chance.log() + (1 - target) * (1 - chance).log())
+        expected.append(float(each.mean().detach()) if known.any() else 0.0)
+    assert float(loss.detach()) == pytest.approx(np.mean(expected), rel=1e-4, abs=1e-6)
+
+
+def test_a_batch_with_nothing_hidden_costs_nothing_and_trains_nothing() -> None:
+    model = PretrainingModel(CONFIG, NUM_TOKENS)
+    nothing = torch.zeros(0, dtype=torch.int64)
+    loss = model(MaskedBatch(_batch(0, [3, 4]), nothing, nothing))
+    loss.backward()
+    assert float(loss.detach()) == 0.0
+    assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
+
+
+def test_dropout_acts_in_training_only() -> None:
+    tuning = FinetuningConfig(tasks=("death",), dropout=0.5)
+    model = FinetuningModel(CONFIG, tuning, NUM_TOKENS)
+    batch = _batch(3, [5, 6])
+    with torch.no_grad():
+        assert torch.equal(model.eval()(batch), model(batch))
+        assert not torch.equal(model.train()(batch), model(batch))
