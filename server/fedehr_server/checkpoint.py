@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -35,7 +36,9 @@ class CheckpointFolder:
         if state.moments is not None:
             files["moments.safetensors"] = state.moments
         for name, tensors in files.items():
-            save_file(tensors, partial / name)
+            # safetensors writes memory as it lies, also where it lies column by column.
+            ordered = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
+            save_file(ordered, partial / name)
         manifest = {
             "format": 1,
             "study_digest": work.digest,

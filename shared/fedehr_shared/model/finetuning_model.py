@@ -46,7 +46,8 @@ class TokenPresence(nn.Module):
         held = torch.unique(owner * num_tokens + batch.tokens)
         terms = self.terms(held % num_tokens)
         empty = terms.new_zeros(batch.num_sequences, num_tasks)
-        return empty.index_add(0, held // num_tokens, terms)
+        summed: torch.Tensor = empty.index_add(0, held // num_tokens, terms)
+        return summed
 
 
 def pool(encoded: torch.Tensor, cu_seqlens: torch.Tensor, how: str) -> torch.Tensor:
