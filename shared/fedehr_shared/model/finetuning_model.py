@@ -44,7 +44,7 @@ class TokenPresence(nn.Module):
         num_tokens, num_tasks = self.terms.weight.shape
         owner = sequence_of_token(batch.cu_seqlens)
         held = torch.unique(owner * num_tokens + batch.tokens)
-        terms = self.terms(held % num_tokens)
+        terms: torch.Tensor = self.terms(held % num_tokens)
         empty = terms.new_zeros(batch.num_sequences, num_tasks)
         summed: torch.Tensor = empty.index_add(0, held // num_tokens, terms)
         return summed
