@@ -13,6 +13,7 @@ from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.meds.folder import FEDERATION_FILE, FederationFolder
 from fedehr_simulations.outcome.held_out import HeldOut
 from fedehr_simulations.outcome.scoring import Rules, paired_difference, score_task, task_data
+from fedehr_simulations.outcome.tables import write_table
 from fedehr_simulations.report.report import write_report
 from fedehr_simulations.verdict.machine import describe_machine, describe_versions
 from fedehr_simulations.verdict.result import METRICS, ArmResult
@@ -25,7 +26,7 @@ from fedehr_simulations.verdict.verdict import (
 )
 
 LEAD = "federated"
-VERDICT_FILE, REPORT_FILE = "verdict.json", "report.html"
+VERDICT_FILE, REPORT_FILE, TABLE_FILE = "verdict.json", "report.html", "results.csv"
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,17 @@ def build_verdict(
 def write_outcome(
     verdict: Verdict, arms: Mapping[str, ArmOutcome], folder: Path
 ) -> dict[str, Path]:
-    """Write `verdict.json` and `report.html`; their paths by `verdict` and `report`.
+    """Write `verdict.json`, `results.csv` and `report.html`.
+
+    Returns:
+        The paths of the first and the last, as `verdict` and `report`.
 
     Raises:
         FedehrError: the verdict does not match its schema.
     """
     paths = {"verdict": folder / VERDICT_FILE, "report": folder / REPORT_FILE}
     verdict.write(paths["verdict"])
+    write_table(verdict, folder / TABLE_FILE)
     progress = {name: arm.progress for name, arm in arms.items() if arm.progress}
     write_report(verdict, progress, paths["report"])
     return paths
