@@ -1,6 +1,7 @@
 """Two things most tests need: three small hospitals, and whole studies in this process."""
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,8 +120,7 @@ def _transport(run: StudyInProcess, locations: Sequence[Any], alter: Alter | Non
             return answers
 
         def _sent(self, direction: str, node: int, payload: Any) -> Sent:
-            work = self._ids[node]
-            return Sent(work.phase, work.round, work.attempt, direction, node, payload)
+            return _sent_of(self._ids[node], direction, node, payload)
 
     return RecordingTransport()
 
@@ -170,3 +170,78 @@ def finished_study(
     """The small study over the three hospitals, run once for all tests. Read only."""
     folder = tmp_path_factory.mktemp("finished")
     return run_study_in_process(make_study(), hospitals.sites, folder)
+
+
+@pytest.fixture(scope="session")
+def replay_study(finished_study: StudyInProcess) -> Callable[..., StudyInProcess]:
+    """The real coordinator against recorded answers: a whole study without any training.
+
+    `alter` may change, double or drop answers; `seed` shuffles the order in which they come.
+    """
+    import numpy as np
+
+    from fedehr_server.running import run_study
+    from fedehr_shared.wire.work import WorkId
+
+    recorded = {
+        (m.node, m.phase, m.round): m.payload
+        for m in finished_study.messages
+        if m.direction == "up"
+    }
+    nodes = frozenset(m.node for m in finished_study.messages)
+
+    class ReplayTransport:
+        """Answers each request with what the site answered then."""
+
+        def __init__(self, done: StudyInProcess, alter: Alter | None, seed: int | None) -> None:
+            self._done, self._alter = done, alter
+            self._order = None if seed is None else np.random.default_rng(seed)
+            self._waiting: dict[int, WorkId] = {}
+
+        def nodes(self) -> frozenset[int]:
+            return nodes
+
+        def push(self, node: int, payload: Any) -> None:
+            work = WorkId.parse(payload.text("work", "work_id"))
+            self._waiting[node] = work
+            self._done.messages.append(_sent_of(work, "down", node, payload))
+
+        def pull(self) -> list[tuple[int, Any]]:
+            if not self._waiting:
+                return []
+            order = sorted(self._waiting)
+            if self._order is not None:
+                order = self._order.permutation(order)[:2].tolist()
+            return [answer for node in order for answer in self._answers(node)]
+
+        def _answers(self, node: int) -> list[tuple[int, Any]]:
+            work = self._waiting.pop(node)
+            sent = _sent_of(work, "up", node, copy_payload(recorded[node, work.phase, work.round]))
+            altered = [sent.payload] if self._alter is None else self._alter(sent)
+            return [(node, payload) for payload in altered]
+
+        def wait(self) -> None:
+            time.sleep(0.01)
+
+    def replay(
+        study: Any, folder: Path, *, alter: Alter | None = None, seed: int | None = None
+    ) -> StudyInProcess:
+        done = StudyInProcess(folder, folder)
+        done.result = run_study(study, ReplayTransport(done, alter, seed), folder, len(nodes))
+        return done
+
+    return replay
+
+
+def _sent_of(work: Any, direction: str, node: int, payload: Any) -> Sent:
+    return Sent(work.phase, work.round, work.attempt, direction, node, payload)
+
+
+def copy_payload(payload: Any) -> Any:
+    """A copy whose records and arrays may be changed."""
+    from fedehr_shared.wire.payload import Payload
+
+    return Payload(
+        {r: {k: a.copy() for k, a in tensors.items()} for r, tensors in payload.arrays.items()},
+        {r: dict(values) for r, values in payload.values.items()},
+    )

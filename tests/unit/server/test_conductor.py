@@ -1,0 +1,369 @@
+"""The coordinator against recorded answers that come late, twice, changed or not at all."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedehr_shared.errors import ERROR_CODES, DataError, DeadlineError, FedehrError, WireError
+from fedehr_shared.wire.payload import Payload
+from fedehr_shared.wire.reports import ErrorReport
+
+Alter = Callable[[Any], list[Any]]
+Change = Callable[[Payload], Any]
+
+
+def _bits(weights: dict[str, Any]) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in weights.items()}
+
+
+def _events(folder: Path, kind: str) -> list[dict[str, Any]]:
+    lines = (folder / "progress.jsonl").read_text().splitlines()
+    return [event for event in map(json.loads, lines) if event["event"] == kind]
+
+
+def _result(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return content
+
+
+def _at(phase: str, number: int, node: int, change: Change) -> Alter:
+    """Change what one node answers in one round, at every attempt."""
+
+    def alter(sent: Any) -> list[Any]:
+        if (sent.phase, sent.round, sent.node) == (phase, number, node):
+            return [change(sent.payload)]
+        return [sent.payload]
+
+    return alter
+
+
+def test_recorded_answers_give_the_recorded_weights(
+    make_study: Any, replay_study: Any, finished_study: Any, tmp_path: Path
+) -> None:
+    done = replay_study(make_study(), tmp_path / "run")
+    assert _bits(done.latest_weights) == _bits(finished_study.latest_weights)
+    assert _result(tmp_path / "run")["status"] == "completed"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_order_of_arrival_changes_no_bit(
+    make_study: Any, replay_study: Any, finished_study: Any, tmp_path: Path, seed: int
+) -> None:
+    done = replay_study(make_study(), tmp_path / "run", seed=seed)
+    assert _bits(done.latest_weights) == _bits(finished_study.latest_weights)
+    for name in ("vocabulary.json", "evaluation.json"):
+        ours, theirs = done.folder / name, finished_study.folder / name
+        assert ours.read_text() == theirs.read_text()
+
+
+def test_an_answer_that_comes_twice_counts_once(
+    make_study: Any, replay_study: Any, finished_study: Any, tmp_path: Path
+) -> None:
+    def twice(sent: Any) -> list[Any]:
+        return [sent.payload, sent.payload]
+
+    done = replay_study(make_study(), tmp_path / "run", alter=twice, seed=1)
+    assert _bits(done.latest_weights) == _bits(finished_study.latest_weights)
+    assert {event["num_answers"] for event in _events(tmp_path / "run", "round")} == {3}
+    assert _events(tmp_path / "run", "site_error") == []
+
+
+def test_an_excluded_site_that_answers_after_all_is_not_counted(
+    make_study: Any, replay_study: Any, tmp_path: Path
+) -> None:
+    def alter(sent: Any) -> list[Any]:
+        if (sent.phase, sent.node) == ("pretraining", 2):
+            return [ErrorReport("policy", "r").to_payload(), sent.payload]
+        return [sent.payload]
+
+    done = replay_study(make_study(), tmp_path / "run", alter=alter)
+    assert done.result["sites"] == ["hospital-1", "hospital-2"]
+    assert not any(m.node == 2 and m.phase != "vocabulary" for m in done.messages[6:])
+
+
+def test_a_dropped_answer_is_missing_by_the_deadline_and_the_site_goes_on(
+    make_study: Any, replay_study: Any, tmp_path: Path
+) -> None:
+    def drop(sent: Any) -> list[Any]:
+        return (
+            [] if (sent.phase, sent.round, sent.node) == ("pretraining", 1, 1) else [sent.payload]
+        )
+
+    study = make_study(federation={"round_deadline_seconds": 1.0})
+    replay_study(study, tmp_path / "run", alter=drop)
+    rounds = {(e["phase"], e["round"]): e for e in _events(tmp_path / "run", "round")}
+    assert rounds["pretraining", 1]["missing"] == ["hospital-2: deadline"]
+    assert rounds["pretraining", 1]["num_answers"] == 2
+    assert rounds["pretraining", 2]["num_answers"] == 3
+
+
+def test_a_node_that_is_gone_is_asked_again_then_missing(
+    make_study: Any, replay_study: Any, tmp_path: Path
+) -> None:
+    alter = _at("finetuning", 1, 2, lambda payload: None)
+    done = replay_study(make_study(), tmp_path / "run", alter=alter)
+    asked = [
+        m.attempt
+        for m in done.messages
+        if (m.direction, m.phase, m.round, m.node) == ("down", "finetuning", 1, 2)
+    ]
+    assert asked == [1, 2, 3]
+    assert [e["code"] for e in _events(done.folder, "site_error")] == ["network"] * 3
+
+
+def test_a_second_attempt_carries_the_vocabulary_and_is_enough(
+    make_study: Any, replay_study: Any, finished_study: Any, tmp_path: Path
+) -> None:
+    def alter(sent: Any) -> list[Any]:
+        if (sent.phase, sent.round, sent.node, sent.attempt) == ("pretraining", 2, 0, 1):
+            return [ErrorReport("vocabulary_missing", "r").to_payload()]
+        return [sent.payload]
+
+    done = replay_study(make_study(), tmp_path / "run", alter=alter)
+    asked = [m for m in done.messages if (m.phase, m.round, m.node) == ("pretraining", 2, 0)]
+    given = ["vocabulary" in m.payload.values["work"] for m in asked if m.direction == "down"]
+    assert given == [False, True]
+    assert _bits(done.latest_weights) == _bits(finished_study.latest_weights)
+
+
+def test_nothing_but_silence_ends_at_the_deadline(
+    make_study: Any, replay_study: Any, tmp_path: Path
+) -> None:
+    study = make_study(federation={"round_deadline_seconds": 0.2})
+    with pytest.raises(DeadlineError):
+        replay_study(study, tmp_path / "run", alter=lambda sent: [])
+    result = _result(tmp_path / "run")
+    assert (result["status"], result["code"], result["exit_code"]) == ("failed", "deadline", 7)
+
+
+@pytest.mark.parametrize("code", sorted(ERROR_CODES))
+def test_every_code_ends_a_study_with_its_class_and_exit_code(
+    make_study: Any, replay_study: Any, tmp_path: Path, code: str
+) -> None:
+    def refuse(sent: Any) -> list[Any]:
+        return [ErrorReport(code, "0123").to_payload()]
+
+    with pytest.raises(FedehrError) as raised:
+        replay_study(make_study(), tmp_path / "run", alter=refuse)
+    assert raised.value.code == code
+    result = _result(tmp_path / "run")
+    assert (result["code"], result["exit_code"]) == (code, raised.value.exit_code)
+    assert _events(tmp_path / "run", "end")[0]["code"] == code
+    assert {e["reference"] for e in _events(tmp_path / "run", "site_error")} == {"0123"}
+
+
+def test_an_unknown_code_is_a_failure(make_study: Any, replay_study: Any, tmp_path: Path) -> None:
+    def refuse(sent: Any) -> list[Any]:
+        return [Payload(values={"error": {"code": "see patient 7", "reference": "r"}})]
+
+    with pytest.raises(FedehrError):
+        replay_study(make_study(), tmp_path / "run", alter=refuse)
+    assert _result(tmp_path / "run")["code"] == "failed"
+    assert "patient" not in (tmp_path / "run" / "progress.jsonl").read_text()
+
+
+def test_a_fault_of_our_own_leaves_a_result_too(
+    make_study: Any, replay_study: Any, tmp_path: Path
+) -> None:
+    def burst(sent: Any) -> list[Any]:
+        raise RuntimeError("disk full at /secret/place")
+
+    with pytest.raises(RuntimeError):
+        replay_study(make_study(), tmp_path / "run", alter=burst)
+    result = _result(tmp_path / "run")
+    assert (result["status"], result["code"], result["exit_code"]) == ("failed", "failed", 1)
+    assert "secret" not in json.dumps(result)
+
+
+def test_a_run_folder_that_holds_a_run_is_refused(
+    make_study: Any, replay_study: Any, tmp_path: Path
+) -> None:
+    replay_study(make_study(), tmp_path / "run")
+    before = _result(tmp_path / "run")
+    with pytest.raises(DataError, match="exists"):
+        replay_study(make_study(), tmp_path / "run")
+    assert _result(tmp_path / "run") == before
+
+
+def _changed(record: str, key: str, value: Any) -> Change:
+    def change(payload: Payload) -> Payload:
+        payload.values[record][key] = value
+        return payload
+
+    return change
+
+
+def _filled(number: float, record: str = "update") -> Change:
+    def change(payload: Payload) -> Payload:
+        name = sorted(payload.arrays[record])[0]
+        payload.arrays[record][name].flat[0] = number
+        return payload
+
+    return change
+
+
+def _without(record: str, name: str | None = None) -> Change:
+    def change(payload: Payload) -> Payload:
+        if name is None:
+            payload.arrays.pop(record, None)
+            payload.values.pop(record, None)
+        else:
+            del payload.arrays[record][name]
+        return payload
+
+    return change
+
+
+def _more(payload: Payload) -> Payload:
+    payload.arrays["update"]["encoder.backdoor"] = np.zeros(3, np.float32)
+    return payload
+
+
+def _reshaped(payload: Payload) -> Payload:
+    name = "encoder.norm.weight"
+    payload.arrays["update"][name] = payload.arrays["update"][name][None]
+    return payload
+
+
+def _one_moment(payload: Payload) -> Payload:
+    name = "encoder.norm.weight.first"
+    payload.arrays["moments"] = {name: payload.arrays["moments"][name]}
+    return payload
+
+
+HOSTILE: dict[str, Change] = {
+    "nothing": lambda payload: Payload(),
+    "only unknown records": lambda payload: Payload(values={"hello": {"x": 1}}),
+    "an error without code": lambda payload: Payload(values={"error": {"text": "canary"}}),
+    "arrays as error": lambda payload: Payload(arrays={"error": payload.arrays["update"]}),
+    "no update": _without("update"),
+    "a tensor missing": _without("update", "encoder.norm.weight"),
+    "a tensor too many": _more,
+    "another shape": _reshaped,
+    "NaN": _filled(np.nan),
+    "infinity": _filled(-np.inf),
+    "a huge value": _filled(1e30),
+    "no moments": _without("moments"),
+    "one moment only": _one_moment,
+    "a moment missing": _without("moments", "encoder.norm.weight.second_root"),
+    "NaN in a moment": _filled(np.nan, "moments"),
+    "a huge moment": _filled(1e30, "moments"),
+    "no report": _without("report"),
+    "another site's name": _changed("report", "site", "hospital-1"),
+    "no example": _changed("report", "num_examples", 0),
+    "more examples than anyone": _changed("report", "num_examples", 2**62),
+    "a negative number": _changed("report", "num_examples", -3),
+    "NaN loss": _changed("report", "loss", float("nan")),
+    "a text for a number": _changed("report", "loss", "low"),
+    "a metric that is a list": _changed("metrics", "back_off.exact", [0.5]),
+}
+
+
+@pytest.fixture(scope="module")
+def without_site_2(
+    make_study: Any, replay_study: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    """The weights where site 2's first update is missing for an honest reason."""
+    folder = tmp_path_factory.mktemp("missing") / "run"
+    alter = _at("pretraining", 1, 1, lambda payload: ErrorReport("failed", "r").to_payload())
+    return replay_study(make_study(), folder, alter=alter).latest_weights
+
+
+@pytest.mark.parametrize("fault", HOSTILE)
+def test_a_hostile_update_is_refused_whole_and_the_study_goes_on(
+    make_study: Any, replay_study: Any, without_site_2: Any, tmp_path: Path, fault: str
+) -> None:
+    alter = _at("pretraining", 1, 1, HOSTILE[fault])
+    done = replay_study(make_study(), tmp_path / "run", alter=alter)
+    assert _bits(done.latest_weights) == _bits(without_site_2)
+    errors = _events(tmp_path / "run", "site_error")
+    assert [(e["phase"], e["round"]) for e in errors] == [("pretraining", 1)] * 3
+    assert {e["code"] for e in errors} == {"wire"}
+    rounds = {(e["phase"], e["round"]): e for e in _events(tmp_path / "run", "round")}
+    assert rounds["pretraining", 1]["missing"] == ["hospital-2: wire"]
+
+
+def test_a_first_update_with_moments_of_its_own_does_not_shut_out_the_others(
+    make_study: Any, replay_study: Any, tmp_path: Path
+) -> None:
+    alter = _at("pretraining", 1, 0, _one_moment)
+    replay_study(make_study(), tmp_path / "run", alter=alter)
+    rounds = {(e["phase"], e["round"]): e for e in _events(tmp_path / "run", "round")}
+    assert rounds["pretraining", 1]["missing"] == ["hospital-1: wire"]
+
+
+def test_hostile_updates_from_too_many_end_the_study(
+    make_study: Any, replay_study: Any, tmp_path: Path
+) -> None:
+    study = make_study(federation={"min_sites": 3})
+    alter = _at("pretraining", 1, 1, HOSTILE["NaN"])
+    with pytest.raises(WireError, match="min_sites"):
+        replay_study(study, tmp_path / "run", alter=alter)
+    assert _result(tmp_path / "run")["code"] == "wire"
+
+
+def _scores(negatives: list[int], positives: list[int], edges: list[int] | None = None) -> Change:
+    def change(payload: Payload) -> Payload:
+        payload.values["scores.death"] = {
+            "edges": edges or [400, 1000],
+            "num_negative": negatives,
+            "num_positive": positives,
+        }
+        payload.values["metrics"]["death.num"] = float(sum(negatives) + sum(positives))
+        payload.values["metrics"]["death.num_positive"] = float(sum(positives))
+        return payload
+
+    return change
+
+
+def _no_count(payload: Payload) -> Payload:
+    payload = _scores([20, 20], [10, 10])(payload)
+    del payload.values["metrics"]["death.num_positive"]
+    return payload
+
+
+def _uncounted(payload: Payload) -> Payload:
+    payload.values.pop("scores.death", None)
+    payload.values["metrics"]["death.num"] = 3.0
+    return payload
+
+
+def _miscounted(payload: Payload) -> Payload:
+    payload = _scores([20, 20], [10, 10])(payload)
+    payload.values["metrics"]["death.num"] = 61.0
+    return payload
+
+
+HOSTILE_EVALUATIONS: dict[str, Change] = {
+    "a cell below min_cell": _scores([20, 4], [10, 10]),
+    "a negative cell": _scores([20, -20], [10, 10]),
+    "no positives": _scores([20, 20], [0, 0]),
+    "nobody": _scores([0, 0], [0, 0]),
+    "no bins": _scores([], [], []),
+    "edges that fall": _scores([20, 20], [10, 10], [1000, 400]),
+    "lists of two lengths": _scores([20], [10, 10]),
+    "metrics without counts": _uncounted,
+    "a count missing": _no_count,
+    "counts that do not add up": _miscounted,
+    "another site's name": _changed("report", "site", "hospital-1"),
+    "a metric that is NaN": _changed("metrics", "death.auroc", float("nan")),
+}
+
+
+@pytest.mark.parametrize("fault", HOSTILE_EVALUATIONS)
+def test_a_hostile_evaluation_is_refused_and_the_others_stand(
+    make_study: Any, replay_study: Any, tmp_path: Path, fault: str
+) -> None:
+    alter = _at("evaluation", 1, 1, HOSTILE_EVALUATIONS[fault])
+    replay_study(make_study(), tmp_path / "run", alter=alter)
+    evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert set(evaluation["death"]["per_site"]) == {"hospital-1", "hospital-3"}
+    assert {e["code"] for e in _events(tmp_path / "run", "site_error")} == {"wire"}
+    # The honest form of the same numbers is taken.
+    fine = _at("evaluation", 1, 1, _scores([20, 20], [10, 10]))
+    replay_study(make_study(), tmp_path / "fine", alter=fine)
+    assert _events(tmp_path / "fine", "site_error") == []
