@@ -3,19 +3,45 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo hospitals
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long check format hospitals clean
 
 .venv/.installed: constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
+## help: this list
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
 ## demo: five synthetic hospitals, one study over them, a report in runs/demo
 demo: .venv/.installed
 	rm -rf runs/demo runs/demo-hospitals
 	$(BIN)/fedehr-sim demo --out runs/demo
 
+## test: everything that takes under 15 minutes together
+test: .venv/.installed
+	$(BIN)/python -m pytest -m "not long and not gpu"
+
+## test-long: the tests that take minutes each
+test-long: .venv/.installed
+	$(BIN)/python -m pytest -m "long"
+
+## check: style, types, rooms and file sizes alone
+check: .venv/.installed
+	$(BIN)/python -m pytest tests/architecture
+
+## format: put the code into its usual shape
+format: .venv/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
 ## hospitals: synthetic hospitals to play with, in runs/hospitals
 hospitals: .venv/.installed
 	rm -rf runs/hospitals
 	$(BIN)/fedehr-sim hospitals --out runs/hospitals
+
+## clean: remove what the commands above made
+clean:
+	rm -rf .venv build runs/demo runs/demo-hospitals runs/hospitals
