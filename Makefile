@@ -8,7 +8,8 @@ BIN := .venv/bin
 
 .venv/.installed: constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet \
+		--disable-pip-version-check -e '.[dev]'
 	touch $@
 
 ## help: this list
