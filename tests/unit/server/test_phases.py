@@ -1,0 +1,247 @@
+"""What the coordinator does with answers: sums, vocabularies, evaluations, first weights."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedehr_server.phases.evaluation import EvaluationPhase
+from fedehr_server.phases.model_state import (
+    ModelState,
+    first_finetuning_state,
+    first_pretraining_state,
+)
+from fedehr_server.phases.training import TrainingRound, travelling_moments
+from fedehr_server.phases.vocabulary import VocabularyPhase
+from fedehr_shared.errors import TooFewSubjectsError, WireError
+from fedehr_shared.vocabulary.histogram import MergedHistogram
+from fedehr_shared.vocabulary.report import VocabularyReport
+from fedehr_shared.wire.payload import Payload
+from fedehr_shared.wire.reports import EvaluationReport, TrainReport
+from fedehr_shared.wire.vocabulary_payload import report_to_payload
+
+STATE = ModelState({"w": np.ones((2, 2), np.float32), "b": np.zeros(1, np.float32)})
+MOMENTS = {"w.first": (2, 2), "w.second_root": (2, 2), "b.first": (1,), "b.second_root": (1,)}
+
+
+def _answer(site: str, num: int, fill: float, **changes: Any) -> Payload:
+    update = {"w": np.full((2, 2), fill, np.float32), "b": np.full(1, -fill, np.float32)}
+    moments = {name: np.full(shape, abs(fill), np.float32) for name, shape in MOMENTS.items()}
+    values = {"metrics": {}, "loss": fill, **changes}
+    return TrainReport(
+        site, num, 1, values["loss"], update, moments, values["metrics"]
+    ).to_payload()
+
+
+def test_the_mean_is_by_examples_and_moves_the_weights() -> None:
+    training = TrainingRound(STATE, 100, MOMENTS)
+    training.accept(_answer("north", 10, 1.0))
+    training.accept(_answer("south", 30, 3.0))
+    after = training.close()
+    assert after.weights["w"].tolist() == [[3.5, 3.5]] * 2
+    assert after.weights["b"].tolist() == [-2.5]
+    assert after.moments is not None
+    assert after.moments["w.first"].tolist() == [[2.5, 2.5]] * 2
+    assert training.loss == pytest.approx(2.5)
+    assert STATE.weights["w"].tolist() == [[1.0, 1.0]] * 2
+
+
+def test_without_travelling_moments_none_are_kept() -> None:
+    training = TrainingRound(STATE, 100, {})
+    training.accept(_answer("north", 10, 1.0))
+    assert training.close().moments is None
+
+
+@settings(deadline=None, max_examples=30)
+@given(data=st.data(), losses=st.lists(st.floats(0, 9), min_size=2, max_size=6))
+def test_losses_do_not_depend_on_the_order_of_arrival(
+    data: st.DataObject, losses: list[float]
+) -> None:
+    answers = [_answer(f"site-{i}", i + 1, 0.5, loss=loss) for i, loss in enumerate(losses)]
+    found = []
+    for order in (answers, data.draw(st.permutations(answers))):
+        training = TrainingRound(STATE, 100, MOMENTS)
+        for payload in order:
+            training.accept(payload)
+        found.append(training.loss)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("wrong", ["update", "moments"])
+def test_nothing_of_a_refused_answer_is_added(wrong: str) -> None:
+    training = TrainingRound(STATE, 100, MOMENTS)
+    training.accept(_answer("north", 10, 1.0))
+    bad = _answer("south", 30, 3.0)
+    name = sorted(bad.arrays[wrong])[-1]
+    bad.arrays[wrong][name] = np.full_like(bad.arrays[wrong][name], 2.0**20)
+    with pytest.raises(WireError):
+        training.accept(bad)
+    training.accept(_answer("south", 10, 2.0))
+    after = training.close()
+    assert after.weights["w"].tolist() == [[2.5, 2.5]] * 2
+    assert after.moments is not None
+    assert after.moments["w.first"].tolist() == [[1.5, 1.5]] * 2
+
+
+def test_weights_beyond_what_sites_declared_are_refused() -> None:
+    training = TrainingRound(STATE, 100, MOMENTS)
+    training.accept(_answer("north", 60, 1.0))
+    with pytest.raises(WireError, match="weights"):
+        training.accept(_answer("south", 41, 1.0))
+    training.accept(_answer("south", 40, 1.0))
+
+
+def test_tuning_auroc_is_by_examples_and_none_where_all_withhold() -> None:
+    training = TrainingRound(STATE, 100, MOMENTS)
+    told = {"tuning.death.auroc": 0.8, "tuning.death.num": 30.0}
+    training.accept(_answer("north", 10, 1.0, metrics=told))
+    told = {"tuning.death.auroc": 0.6, "tuning.death.num": 10.0}
+    training.accept(_answer("south", 10, 1.0, metrics=told))
+    training.accept(_answer("east", 10, 1.0))
+    assert training.tuning_auroc(("death", "long_stay")) == {
+        "death": pytest.approx(0.75),
+        "long_stay": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "phase", "encoder", "rest"),
+    [
+        ({}, "pretraining", True, True),
+        ({}, "finetuning", True, True),
+        ({"pretraining": {"optimizer_state": "fresh"}}, "pretraining", False, False),
+        ({"pretraining": {"optimizer_state": "fresh"}}, "finetuning", True, True),
+        ({"finetuning": {"encoder_rate_factor": 0.0}}, "finetuning", False, True),
+        ({"finetuning": {"encoder_rate_factor": 0.0}}, "pretraining", True, True),
+    ],
+)
+def test_moments_travel_for_what_is_trained(
+    make_study: Callable[..., Any], changes: Any, phase: str, encoder: bool, rest: bool
+) -> None:
+    study = make_study(**changes)
+    state = first_pretraining_state(study, 50)
+    if phase == "finetuning":
+        state = first_finetuning_state(study, 50, state, (0.0, 0.0))
+    names = set(travelling_moments(study, phase, state))
+    assert any(name.startswith("encoder.") for name in names) == encoder
+    assert any(not name.startswith("encoder.") for name in names) == rest
+    assert all(name.endswith((".first", ".second_root")) for name in names)
+
+
+def test_fine_tuning_starts_from_the_pretrained_encoder_and_the_log_odds(
+    make_study: Callable[..., Any],
+) -> None:
+    study = make_study()
+    pretrained = first_pretraining_state(study, 50)
+    moved = ModelState({n: a + 1 for n, a in pretrained.weights.items()}, {"w": STATE.weights["w"]})
+    state = first_finetuning_state(study, 50, moved, (-1.5, 0.25))
+    assert state.moments is None
+    inside = [name for name in state.weights if name.startswith("encoder.")]
+    assert len(inside) == sum(name.startswith("encoder.") for name in pretrained.weights)
+    assert all(np.array_equal(state.weights[n], moved.weights[n]) for n in inside)
+    assert [float(state.weights[f"heads.{i}.bias"][0]) for i in range(2)] == [-1.5, 0.25]
+    again = first_finetuning_state(study, 50, moved, (-1.5, 0.25))
+    assert {n: a.tobytes() for n, a in again.weights.items()} == {
+        n: a.tobytes() for n, a in state.weights.items()
+    }
+
+
+def _report(site: str = "north", **changes: Any) -> VocabularyReport:
+    content: dict[str, Any] = {
+        "num_subjects": 40,
+        "num_events": 400,
+        "num_subjects_by_code": {"A": 40, "B": 12},
+        "histograms": {"A": MergedHistogram((5, 7, 9), (20, 20))},
+        "labels": {"death": (30, 10)},
+    }
+    return VocabularyReport(site=site, **{**content, **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_subjects": 4, "num_subjects_by_code": {}, "histograms": {}},
+        {"num_subjects_by_code": {"A": 40, "B": 4}},
+        {"num_subjects_by_code": {"A": -40}},
+        {"num_subjects_by_code": {"A": 41}},
+        {"histograms": {"A": MergedHistogram((5, 7, 9), (36, 4))}},
+        {"labels": {"death": (30, 4)}},
+        {"labels": {"death": (30, 26)}},
+        {"labels": {"death": (30, 31)}},
+    ],
+)
+def test_a_vocabulary_answer_that_breaks_the_cell_rule_is_refused(
+    make_study: Callable[..., Any], changes: Any
+) -> None:
+    phase = VocabularyPhase(make_study())
+    with pytest.raises(WireError):
+        phase.accept(report_to_payload(_report(**changes)))
+    assert phase.accept(report_to_payload(_report())) == "north"
+    assert phase.num_subjects == 40
+
+
+@pytest.mark.parametrize("record", ["report", "codes", "histograms", "labels"])
+def test_a_vocabulary_answer_without_a_record_is_refused(
+    make_study: Callable[..., Any], record: str
+) -> None:
+    payload = report_to_payload(_report())
+    del payload.values[record]
+    with pytest.raises(WireError):
+        VocabularyPhase(make_study()).accept(payload)
+
+
+def test_two_sites_of_one_name_are_refused(make_study: Callable[..., Any]) -> None:
+    phase = VocabularyPhase(make_study())
+    phase.accept(report_to_payload(_report()))
+    with pytest.raises(WireError, match="two nodes"):
+        phase.accept(report_to_payload(_report()))
+
+
+def test_codes_of_one_site_alone_make_no_vocabulary(make_study: Callable[..., Any]) -> None:
+    phase = VocabularyPhase(make_study())
+    phase.accept(report_to_payload(_report()))
+    with pytest.raises(TooFewSubjectsError):
+        phase.close()
+    phase.accept(report_to_payload(_report("south", num_subjects_by_code={"A": 20}, histograms={})))
+    assert phase.close().codes == ("A",)
+
+
+def test_log_odds_are_over_the_sites_that_tell(make_study: Callable[..., Any]) -> None:
+    phase = VocabularyPhase(make_study())
+    assert phase.log_odds == (0.0, 0.0)
+    phase.accept(report_to_payload(_report("north")))
+    phase.accept(report_to_payload(_report("south", labels={"death": (60, 20)})))
+    phase.accept(report_to_payload(_report("east", labels={})))
+    assert phase.log_odds == (pytest.approx(math.log(30 / 60)), 0.0)
+
+
+def _evaluation(site: str, negatives: list[int], positives: list[int], auroc: float) -> Payload:
+    metrics = {"death.num": float(sum(negatives + positives))}
+    metrics["death.num_positive"] = float(sum(positives))
+    for metric in ("auroc", "auprc", "brier"):
+        metrics |= {f"death.{metric}{end}": auroc for end in ("", ".low", ".high")}
+    scores = {"death": ([500, 1000], negatives, positives)}
+    return EvaluationReport(site, metrics, scores).to_payload()
+
+
+def test_an_evaluation_tells_each_site_and_the_pooled_auroc(
+    make_study: Callable[..., Any],
+) -> None:
+    phase = EvaluationPhase(make_study())
+    phase.accept(_evaluation("north", [30, 0], [0, 10], 1.0))
+    phase.accept(_evaluation("south", [10, 10], [10, 10], 0.5))
+    phase.accept(EvaluationReport("tiny", {}, {}).to_payload())
+    told = phase.close()
+    assert told["death"]["per_site"]["north"]["auroc"]["value"] == 1.0
+    assert told["death"]["per_site"]["south"]["num_positive"] == 20
+    assert told["death"]["per_site"]["tiny"]["value"] is None
+    assert "5" in told["death"]["per_site"]["tiny"]["reason"]
+    pooled = told["death"]["pooled_auroc"]
+    # 30 positives, 50 negatives: of 1,500 pairs 800 surely right, 100 surely wrong.
+    assert pooled["least"] == pytest.approx(800 / 1_500)
+    assert pooled["greatest"] == pytest.approx(1_400 / 1_500)
+    assert told["long_stay"]["pooled_auroc"]["value"] is None
