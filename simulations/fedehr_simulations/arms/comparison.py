@@ -11,8 +11,8 @@ and the predictions in it name subjects (mode 0600).
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def run_comparison(request: ComparisonRequest, watch: Watch, on_done: OnDone) ->
         with watch(title) as on_progress:
             run.simulate(on_progress, request.num_actors)
     runs = {run.arm: run.run_folder for run in reversed(simulations)}
-    with Workers(on_done) as workers:
+    with _scratch(request.out), Workers(on_done) as workers:
         results = workers.run([*simulations, *request.one_site_runs(sites)])
         if POOLED in request.arms:
             runs[POOLED] = request.folder(POOLED, request.study.seed) / "runs" / POOLED
@@ -81,7 +81,6 @@ def run_comparison(request: ComparisonRequest, watch: Watch, on_done: OnDone) ->
         if LOGISTIC in request.arms:
             results += workers.run([_logistic(request, vocabulary)])
         summaries = _summarize(workers, request.study, sites, vocabulary, request.out)
-    shutil.rmtree(request.out / WORK_FOLDER)
     arms = {
         arm: _collect(held_out, [r for r in results if r.arm == arm], request.out / arm, runs)
         for arm in request.arms
@@ -112,10 +111,9 @@ def judge_run(run: FederatedRun, began: float, on_done: OnDone) -> Comparison:
     sites = FederationFolder(run.federation).sites
     held_out = read_held_out(sites, run.study.finetuning.tasks)
     vocabulary = agreed_vocabulary(run.study, run.federation, {FEDERATED: run.run_folder})
-    with Workers(on_done) as workers:
+    with _scratch(run.folder), Workers(on_done) as workers:
         results = workers.run([run])
         summaries = _summarize(workers, run.study, sites, vocabulary, run.folder)
-    shutil.rmtree(run.folder / WORK_FOLDER)
     outcome = ArmOutcome(
         probabilities=(align(held_out, results[0].predictions),),
         pretraining_losses=(results[0].pretraining_loss,),
@@ -132,6 +130,15 @@ def judge_run(run: FederatedRun, began: float, on_done: OnDone) -> Comparison:
         seconds=time.monotonic() - began,
     )
     return Comparison(verdict, write_outcome(verdict, {run.arm: outcome}, run.folder))
+
+
+@contextmanager
+def _scratch(out: Path) -> Iterator[None]:
+    """Token stores and pooled records last no longer than this, however it ends."""
+    try:
+        yield
+    finally:
+        shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)
 
 
 def _logistic(request: ComparisonRequest, vocabulary: str) -> Piece[PieceResult]:

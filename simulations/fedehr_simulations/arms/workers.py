@@ -26,6 +26,7 @@ class Workers:
 
     def __init__(self, on_done: OnDone) -> None:
         self._on_done = on_done
+        self._others = set(multiprocessing.active_children())
         self._pool = ProcessPoolExecutor(
             max_workers=len(os.sched_getaffinity(0)),
             # A forked child would inherit torch's threads in an undefined state.
@@ -38,17 +39,21 @@ class Workers:
 
     def __exit__(
         self,
-        _kind: type[BaseException] | None,
+        kind: type[BaseException] | None,
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
+        if kind is not None:
+            # What is still being trained is of no use any more.
+            for child in set(multiprocessing.active_children()) - self._others:
+                child.terminate()
         self._pool.shutdown(cancel_futures=True)
 
     def run(self, pieces: Sequence[Piece[Result]]) -> list[Result]:
         """Carry out all pieces; their results in the order of the pieces.
 
         Raises:
-            FedehrError: a piece failed; the others that had begun come to their end.
+            FedehrError: a piece failed.
         """
         futures = {self._pool.submit(_carry_out, piece): piece for piece in pieces}
         for number, future in enumerate(as_completed(futures), start=1):

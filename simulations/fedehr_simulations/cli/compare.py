@@ -56,11 +56,21 @@ def run_and_watch(request: "ComparisonRequest") -> "Comparison":
 
 
 def print_comparison(found: "Comparison") -> None:
-    """The table, the differences and where the files lie."""
+    """The differences in AUROC, then the table and where the files lie."""
+    from fedehr_simulations.report.numbers import format_difference, settles_order
     from fedehr_simulations.report.terminal import print_verdict
 
-    paths = found.paths
-    print_verdict(found.verdict, console.out, paths["report"], paths["verdict"])
+    verdict, paths = found.verdict, found.paths
+    for told in verdict.comparisons:
+        if told.metric == "auroc":
+            order = "" if settles_order(told.difference) else ": no order"
+            figure = format_difference(told.difference, verdict.min_cell)
+            console.out.print(
+                f"{told.task} AUROC, {told.arm} minus {told.reference}: {figure}{order}",
+                markup=False,
+                soft_wrap=True,
+            )
+    print_verdict(verdict, console.out, paths["report"], paths["verdict"])
 
 
 def show_piece(title: str, number: int, num: int) -> None:
