@@ -114,6 +114,8 @@ def _histograms(
 ) -> dict[str, MergedHistogram]:
     """Merged histograms of each subject's first value, for the codes that are reported."""
     valued = rows & ~np.isnan(events.values)
+    if not valued.any():
+        return {}
     keys, num_subjects, _ = _pair_keys(events, valued)
     # Rows are sorted by time within a subject, so the first row of a pair is the first value.
     pairs, first = np.unique(keys, return_index=True)

@@ -1,0 +1,152 @@
+"""What a site does between rounds: its vocabulary, its token store, and what it refuses."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from fedehr_client.answers.answer import answer
+from fedehr_client.answers.site_data import SiteData, keep_vocabulary
+from fedehr_client.locator import SiteLocation
+from fedehr_server.phases.model_state import first_pretraining_state
+from fedehr_shared.errors import (
+    DataError,
+    PolicyError,
+    TooFewSubjectsError,
+    VocabularyMissingError,
+    WireError,
+)
+from fedehr_shared.vocabulary.vocabulary import Vocabulary
+from fedehr_shared.wire.work import Work, WorkId
+
+
+@pytest.fixture(scope="module")
+def vocabulary(finished_study: Any) -> Vocabulary:
+    return Vocabulary.from_json((finished_study.folder / "vocabulary.json").read_text())
+
+
+def _location(site: Any, work: Path, min_cell: int = 5) -> SiteLocation:
+    return SiteLocation(site.name, site, work, min_cell, "cpu", 1)
+
+
+def _work(study: Any, phase: Any, **more: Any) -> Work:
+    return Work(WorkId(study.digest, phase, 1, 1), study, **more)
+
+
+@pytest.mark.parametrize("phase", ["vocabulary", "pretraining", "finetuning", "evaluation"])
+def test_a_study_below_the_floor_is_refused_in_every_phase(
+    make_study: Any, hospitals: Any, tmp_path: Path, phase: str
+) -> None:
+    work = _work(make_study(), phase)
+    with pytest.raises(PolicyError, match="floor"):
+        answer(work, _location(hospitals.sites[0], tmp_path / "work", 6))
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_vocabulary_is_kept_for_later_rounds(tmp_path: Path, vocabulary: Vocabulary) -> None:
+    work = tmp_path / "work"
+    with pytest.raises(VocabularyMissingError):
+        keep_vocabulary(work, vocabulary.digest, "")
+    assert keep_vocabulary(work, vocabulary.digest, vocabulary.to_json()) == vocabulary
+    assert keep_vocabulary(work, vocabulary.digest, "") == vocabulary
+    assert [f.name for f in work.iterdir()] == ["vocabulary.json"]
+    # Another study's vocabulary is not this one's.
+    with pytest.raises(VocabularyMissingError):
+        keep_vocabulary(work, "0" * 64, "")
+    with pytest.raises(WireError, match="digest"):
+        keep_vocabulary(work, "0" * 64, vocabulary.to_json())
+    assert keep_vocabulary(work, vocabulary.digest, "") == vocabulary
+
+
+def test_a_request_without_weights_is_refused(
+    make_study: Any, hospitals: Any, tmp_path: Path, vocabulary: Vocabulary
+) -> None:
+    known = {"vocabulary_digest": vocabulary.digest, "vocabulary_json": vocabulary.to_json()}
+    work = _work(make_study(), "pretraining", **known)
+    with pytest.raises(WireError, match="weights"):
+        answer(work, _location(hospitals.sites[2], tmp_path / "work"))
+
+
+def test_weights_of_another_size_are_refused(
+    make_study: Any, hospitals: Any, tmp_path: Path, vocabulary: Vocabulary
+) -> None:
+    study = make_study()
+    weights = first_pretraining_state(study, vocabulary.num_tokens + 1).weights
+    known = {"vocabulary_digest": vocabulary.digest, "vocabulary_json": vocabulary.to_json()}
+    work = _work(study, "pretraining", model=weights, **known)
+    with pytest.raises(WireError, match="not float32"):
+        answer(work, _location(hospitals.sites[2], tmp_path / "work"))
+
+
+def _made(work: Path) -> int:
+    return (work / "tokens" / "manifest.json").stat().st_mtime_ns
+
+
+def test_the_token_store_is_made_once_and_anew_when_what_it_rests_on_changes(
+    make_study: Callable[..., Any], copied_hospitals: Any, tmp_path: Path, vocabulary: Vocabulary
+) -> None:
+    site, work = copied_hospitals.sites[2], tmp_path / "work"
+    location = _location(site, work)
+    first = SiteData(location, make_study(), vocabulary).store
+    made = _made(work)
+    SiteData(location, make_study(seed=3), vocabulary)
+    assert _made(work) == made
+    # Records imported again: half the subjects are gone.
+    table = pq.read_table(site.data_files[0])
+    kept = first.subject_ids[::2].tolist()
+    rows = np.isin(table.column("subject_id").to_numpy(), kept)
+    pq.write_table(table.filter(rows), site.data_files[0])
+    again = SiteData(location, make_study(), vocabulary).store
+    assert _made(work) != made
+    assert again.subject_ids.tolist() == kept
+    # Another way to cut sequences, another floor, another vocabulary: each another store.
+    for changed in (
+        lambda: SiteData(location, make_study(sequence={"skip_repeats": False}), vocabulary),
+        lambda: SiteData(_location(site, work, 7), make_study(), vocabulary),
+        lambda: SiteData(
+            location, make_study(), Vocabulary(vocabulary.codes[:-1], vocabulary.cuts[:-1])
+        ),
+    ):
+        before = _made(work)
+        changed()
+        assert _made(work) != before
+
+
+def test_a_damaged_store_is_a_clear_data_error(
+    make_study: Callable[..., Any], hospitals: Any, tmp_path: Path, vocabulary: Vocabulary
+) -> None:
+    location = _location(hospitals.sites[2], tmp_path / "work")
+    SiteData(location, make_study(), vocabulary)
+    file = location.work / "tokens" / "tokens.npy"
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(DataError, match="Remove it"):
+        SiteData(location, make_study(), vocabulary)
+
+
+def test_splits_do_not_mix(
+    make_study: Callable[..., Any], hospitals: Any, tmp_path: Path, vocabulary: Vocabulary
+) -> None:
+    from fedehr_shared.meds.reader import read_splits
+
+    site = hospitals.sites[1]
+    data = SiteData(_location(site, tmp_path / "work"), make_study(), vocabulary)
+    splits = read_splits(site)
+    trained = data.store.subject_ids[data.pretraining().rows].tolist()
+    assert {splits[s] for s in trained} == {"train"}
+    assert len(trained) == sum(split == "train" for split in splits.values())
+    for split in ("train", "tuning", "held_out"):
+        assert {splits[s] for s in data.examples(split).subject_ids.tolist()} == {split}
+
+
+def test_too_few_subjects_take_no_part(
+    make_study: Callable[..., Any], hospitals: Any, tmp_path: Path, vocabulary: Vocabulary
+) -> None:
+    study = make_study(vocabulary={"min_cell": 200})
+    data = SiteData(_location(hospitals.sites[1], tmp_path / "work"), study, vocabulary)
+    with pytest.raises(TooFewSubjectsError, match="training subjects"):
+        data.pretraining()
+    with pytest.raises(TooFewSubjectsError, match="labelled"):
+        data.training_examples()
