@@ -161,6 +161,12 @@ def run_study_in_process() -> Callable[..., StudyInProcess]:
 
 
 @pytest.fixture(scope="session")
+def new_run() -> type[StudyInProcess]:
+    """For `into=`: keeps the messages of a study that fails."""
+    return StudyInProcess
+
+
+@pytest.fixture(scope="session")
 def finished_study(
     make_study: Callable[..., Any],
     hospitals: Any,
