@@ -16,6 +16,7 @@ from fedehr_simulations.verdict.verdict import Verdict
 
 PROGRAM = Path(sys.executable).parent / "fedehr-sim"
 ARMS = ("pooled", "local", "logistic")
+FILES = ("verdict.json", "results.csv", "report.html")
 TOO_SMALL = "hospital-3"
 STUDY = """
 name = "tiny"
@@ -27,10 +28,12 @@ hidden = 16
 [pretraining]
 rounds = 2
 steps_per_round = 2
+steps_per_epoch = 2
 [finetuning]
 tasks = ["death", "coin"]
 rounds = 2
 steps_per_round = 4
+steps_per_epoch = 4
 [evaluation]
 num_bootstraps = 200
 """
@@ -150,7 +153,7 @@ def test_only_the_owner_reads_the_run_and_no_scratch_stays(
 ) -> None:
     out = runs[0][0]
     assert stat.S_IMODE(out.stat().st_mode) == 0o700
-    assert {path.name for path in out.iterdir()} == {*ARMS, "verdict.json", "report.html"}
+    assert {path.name for path in out.iterdir()} == {*ARMS, *FILES}
     assert not list(out.rglob("tokens*"))
     for file in out.rglob("predictions.parquet"):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600

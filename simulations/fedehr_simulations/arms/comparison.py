@@ -2,7 +2,7 @@
 
 RUN/<arm>/seed-<n>/runs/<arm>/       the run's own folder (local: below one more folder a site)
 RUN/<arm>/seed-<n>/predictions.parquet
-RUN/verdict.json  RUN/report.html
+RUN/verdict.json  RUN/results.csv  RUN/report.html
 
 RUN is for the researcher alone, whose machine holds all records: it is private (mode 0700),
 and the predictions in it name subjects (mode 0600).
