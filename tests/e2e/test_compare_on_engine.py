@@ -24,10 +24,12 @@ hidden = 16
 [pretraining]
 rounds = 1
 steps_per_round = 2
+steps_per_epoch = 2
 [finetuning]
 tasks = ["death", "coin"]
 rounds = 2
 steps_per_round = 4
+steps_per_epoch = 4
 [evaluation]
 num_bootstraps = 200
 """

@@ -29,11 +29,13 @@ heads = 2
 [pretraining]
 rounds = 2
 steps_per_round = 3
+steps_per_epoch = 3
 
 [finetuning]
 tasks = ["death"]
 rounds = 2
 steps_per_round = 3
+steps_per_epoch = 3
 
 [evaluation]
 num_bootstraps = 100

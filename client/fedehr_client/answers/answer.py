@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from fedehr_client.answers.evaluation import evaluation_report, tuning_auroc
@@ -74,6 +75,7 @@ def _context(work: Work, location: SiteLocation, num_tokens: int) -> RoundContex
 
 def _pretrain(context: RoundContext, data: SiteData) -> Payload:
     subjects = data.pretraining()
+    data.require_round(subjects.rows.size, context.round_number, context.study.pretraining)
     result = pretrain_round(context, subjects)
     metrics = _shares(data.store.back_off)
     return _train_report(context.site, int(subjects.rows.size), result, metrics)
@@ -83,6 +85,8 @@ def _finetune(context: RoundContext, data: SiteData) -> Payload:
     """Score the weights received on the tuning split, then train on the train split."""
     examples, tuning = data.training_examples(), data.examples(TUNING)
     study = context.study
+    num_subjects = np.unique(examples.subject_ids).size
+    data.require_round(num_subjects, context.round_number, study.finetuning)
     scores = predict(
         study,
         data.store,

@@ -9,7 +9,8 @@ import numpy as np
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training.examples import Examples, select_examples
 from fedehr_client.training.pretraining import PretrainingData
-from fedehr_shared.config.study import StudyConfig
+from fedehr_client.training.schedule import least_rows_of_round
+from fedehr_shared.config.study import OptimizationConfig, StudyConfig
 from fedehr_shared.errors import TooFewSubjectsError, VocabularyMissingError, WireError
 from fedehr_shared.meds.reader import read_events, read_labels, read_parents, read_splits
 from fedehr_shared.meds.schema import TRAIN
@@ -67,6 +68,21 @@ class SiteData:
         examples = self.examples(TRAIN)
         self._require(len(examples), "labelled training subjects")
         return examples
+
+    def require_round(self, num_rows: int, number: int, config: OptimizationConfig) -> None:
+        """Refuse a round whose update would rest on a few of the `num_rows` subjects.
+
+        A batch of one is one person's record: its tokens and its outcome stand in the update.
+
+        Raises:
+            TooFewSubjectsError: the round may see fewer than `min_cell` of them.
+        """
+        if least_rows_of_round(num_rows, number, config) < self._min_cell:
+            raise TooFewSubjectsError(
+                f"a round of {config.steps_per_round} step(s), with {config.steps_per_epoch} to an "
+                f"epoch, sees fewer than min_cell = {self._min_cell} of the site's subjects. Raise "
+                "steps_per_round or lower steps_per_epoch in the study."
+            )
 
     def _require(self, num: int, what: str) -> None:
         if num < self._min_cell:

@@ -36,3 +36,19 @@ def batch_rows(
     begin = place * num_rows // steps_per_epoch
     end = (place + 1) * num_rows // steps_per_epoch
     return order[begin:end] if end > begin else order[[begin % num_rows]]
+
+
+def least_rows_of_round(num_rows: int, round_number: int, config: OptimizationConfig) -> int:
+    """How many different rows a round sees at the least: its share of its fullest epoch.
+
+    Rows of one epoch differ from each other; those of two epochs may be the same ones.
+    """
+    size = config.steps_per_epoch
+    first = (round_number - 1) * config.steps_per_round
+    last = first + config.steps_per_round
+
+    def rows_of(epoch: int) -> int:
+        begin, end = max(first - epoch * size, 0), min(last - epoch * size, size)
+        return end * num_rows // size - begin * num_rows // size
+
+    return max(rows_of(epoch) for epoch in {first // size, first // size + 1, (last - 1) // size})
