@@ -142,6 +142,10 @@ class StudyMachine:
             return []
         if len(self._accepted) < self._federation.min_sites:
             return self._abort(*self._why_too_few())
+        if self._rounds[self._position][0] == "vocabulary":
+            # Its subjects are in no total that weights are checked against: every update of
+            # its own would be refused, or push another site's beyond the bound.
+            self._excluded |= self._missing
         missing = tuple(sorted(self._missing.items()))
         close = Close(self._work(1), tuple(sorted(self._accepted)), missing)
         return [close, *self._open_next()]

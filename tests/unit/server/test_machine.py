@@ -277,12 +277,27 @@ def test_at_the_join_deadline_enough_sites_begin_and_too_few_end_it() -> None:
 def test_a_site_that_missed_a_round_is_asked_in_the_next() -> None:
     machine = _machine(2, min_sites=1)
     machine.handle(NodesSeen(frozenset({1, 2})))
-    machine.handle(Answered(1, _work("vocabulary", 1)))
+    for node in (1, 2):
+        machine.handle(Answered(node, _work("vocabulary", 1)))
+    machine.handle(Answered(1, _work("pretraining", 1)))
     close, open_next, *pushes = machine.handle(DeadlinePassed())
-    assert close == Close(_work("vocabulary", 1), (1,), ((2, "deadline"),))
-    assert open_next == Open(_work("pretraining", 1), (1, 2))
+    assert close == Close(_work("pretraining", 1), (1,), ((2, "deadline"),))
+    assert open_next == Open(_work("pretraining", 2), (1, 2))
     assert [push.node for push in pushes if isinstance(push, Push)] == [1, 2]
-    assert machine.handle(Answered(2, _work("vocabulary", 1))) == []
+    assert machine.handle(Answered(2, _work("pretraining", 1))) == []
+
+
+@pytest.mark.parametrize("why", ["deadline", "network"])
+def test_a_site_that_was_not_counted_in_the_vocabulary_trains_nothing(why: str) -> None:
+    machine = _machine(2, min_sites=1, max_attempts=1)
+    machine.handle(NodesSeen(frozenset({1, 2})))
+    machine.handle(Answered(1, _work("vocabulary", 1)))
+    work = _work("vocabulary", 1)
+    close, *after = machine.handle(DeadlinePassed() if why == "deadline" else Failed(2, work, why))
+    assert close == Close(work, (1,), ((2, why),))
+    assert after == [
+        Open(_work("pretraining", 1), (1,)), Push(1, _work("pretraining", 1), again=False)
+    ]  # fmt: skip
 
 
 def test_the_most_frequent_reason_ends_the_study() -> None:
