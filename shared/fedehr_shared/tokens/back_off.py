@@ -1,5 +1,6 @@
 """How many of a site's events the vocabulary knows exactly, by an ancestor, or not at all."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,8 @@ from fedehr_shared.tokens.tokenizer import ANCESTOR, EXACT, UNKNOWN_STEP
 class BackOffShares:
     """Shares of all events; None where the share rests on fewer subjects than `min_cell`.
 
-    When one of three shares is withheld, the next smallest one is withheld too, or it could
-    be found by subtraction.
+    What is withheld could be found by subtraction, together if not alone; so the next smallest
+    share is withheld too until the withheld ones rest on `min_cell` subjects together.
     """
 
     exact: float | None
@@ -35,8 +36,20 @@ def back_off_shares(
     num_subjects = [np.unique(subject_ids[row]).size for row in rows]
     shares = [float(row.mean()) if steps.size else 0.0 for row in rows]
     hidden = {i for i, num in enumerate(num_subjects) if 0 < num < min_cell}
-    if len(hidden) == 1:
+    while 0 < _num_subjects_of(hidden, rows, subject_ids) < min_cell:
         rest = [i for i in range(3) if i not in hidden and shares[i] > 0]
-        hidden |= {min(rest, key=lambda i: shares[i])} if rest else set()
+        if not rest:
+            break
+        hidden.add(min(rest, key=lambda i: shares[i]))
     told = [None if i in hidden else share for i, share in enumerate(shares)]
     return BackOffShares(*told)
+
+
+def _num_subjects_of(
+    steps: set[int], rows: Sequence[NDArray[np.bool_]], subject_ids: NDArray[np.int64]
+) -> int:
+    """Subjects with an event at any of the steps."""
+    at_any = np.zeros(subject_ids.size, dtype=bool)
+    for step in steps:
+        at_any |= rows[step]
+    return int(np.unique(subject_ids[at_any]).size)

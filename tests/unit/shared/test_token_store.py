@@ -91,3 +91,9 @@ def test_a_withheld_share_cannot_be_found_by_subtraction(counts: tuple[int, int,
     small = [i for i, num in enumerate(counts) if 0 < num < 5]
     assert all(told[i] is None for i in small)
     assert sum(share is None for share in told) >= 2
+
+
+def test_two_small_shares_cannot_be_found_together() -> None:
+    # Three and one subjects: told alone, the large share would count the four by subtraction.
+    assert _shares(20, 3, 1) == BackOffShares(None, None, None)
+    assert _shares(20, 3, 2) == BackOffShares(0.8, None, None)
