@@ -155,7 +155,7 @@ def test_only_the_owner_reads_the_run_and_no_scratch_stays(
     assert stat.S_IMODE(out.stat().st_mode) == 0o700
     assert {path.name for path in out.iterdir()} == {*ARMS, *FILES}
     assert not list(out.rglob("tokens*"))
-    for file in out.rglob("predictions.parquet"):
+    for file in [*out.rglob("predictions.parquet"), out / "results.csv"]:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 

@@ -1,5 +1,6 @@
 """The verdict as one long table, for whoever plots or joins it."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -27,8 +28,14 @@ def results_table(verdict: Verdict) -> pd.DataFrame:
 
 
 def write_table(verdict: Verdict, path: Path) -> None:
-    """Write the table as CSV; an empty cell is withheld, and its reason stands beside it."""
-    results_table(verdict).to_csv(path, index=False)
+    """Write the table as CSV, readable by its owner alone; an empty cell is withheld, and its
+    reason stands beside it."""
+    with open(path, "w", encoding="utf-8", newline="", opener=_private_opener) as file:
+        results_table(verdict).to_csv(file, index=False)
+
+
+def _private_opener(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _rows(arm: str, task: str, site: str, scores: Scores) -> list[dict[str, object]]:
