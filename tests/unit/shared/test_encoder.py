@@ -25,6 +25,11 @@ NUM_TOKENS = 40
 TUNING = FinetuningConfig(tasks=("death", "long_stay"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
 def _boundaries(lengths: list[int]) -> list[int]:
     return [0, *np.cumsum(lengths).tolist()]
 
