@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from fedehr_shared.cells import told_count
 from fedehr_shared.errors import TooFewSubjectsError
 from fedehr_shared.meds.reader import Events
 from fedehr_shared.meds.schema import BIRTH_CODE, TRAIN
@@ -36,7 +37,7 @@ def count_codes(
             "It cannot take part; add subjects."
         )
     rolled_up = roll_up(_subjects_by_code(events, in_train), parents, min_cell)
-    counts = {c: hide_remainder(num, num_subjects, min_cell) for c, num in rolled_up.items()}
+    counts = {code: told_count(num, min_cell) for code, num in rolled_up.items()}
     if not counts:
         raise TooFewSubjectsError(
             f"no code of site '{site}' occurs in min_cell = {min_cell} training subjects, even "
@@ -44,8 +45,7 @@ def count_codes(
         )
     return VocabularyReport(
         site=site,
-        num_subjects=num_subjects,
-        num_events=int(in_train.sum()),
+        num_subjects=told_count(num_subjects, min_cell),
         num_subjects_by_code=counts,
         parents=_chains(counts, parents),
         histograms=_histograms(events, in_train, counts, min_cell),
@@ -75,14 +75,6 @@ def roll_up(
                 above = waiting.setdefault(depth - 1, {})
                 above.setdefault(parents[code], []).append(group)
     return dict(sorted(counts.items()))
-
-
-def hide_remainder(part: int, whole: int, min_cell: int) -> int:
-    """`part`, or `whole` where fewer than `min_cell` subjects tell the two apart.
-
-    Both numbers leave the site, so a subtraction would count those few.
-    """
-    return whole if 0 < whole - part < min_cell else part
 
 
 def _rows_of_split(events: Events, splits: Mapping[int, str], split: str) -> NDArray[np.bool_]:
@@ -126,16 +118,8 @@ def _histograms(
         name = events.codes[code]
         merged = merge_bins(bin_of(group), min_cell) if name in counts else None
         if merged is not None:
-            total = hide_remainder(int(group.size), counts[name], min_cell)
-            histograms[name] = _raised_to(merged, total)
+            histograms[name] = merged
     return histograms
-
-
-def _raised_to(histogram: MergedHistogram, total: int) -> MergedHistogram:
-    """The histogram with its fullest bin raised, so that all bins add up to `total`."""
-    counts = list(histogram.counts)
-    counts[int(np.argmax(counts))] += total - sum(counts)
-    return MergedHistogram(histogram.edges, tuple(counts))
 
 
 def _chain(code: str, parents: Mapping[str, str]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fedehr_shared.cells import told_count
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.reader import read_labels
 from fedehr_shared.meds.schema import TRAIN
@@ -14,7 +15,8 @@ def count_labels(
 ) -> dict[str, tuple[int, int]]:
     """By task, labelled training subjects and the positive ones among them.
 
-    A task with fewer than `min_cell` positives or negatives is left out.
+    Positives and negatives are each told by the cell rule; a task with fewer than `min_cell`
+    of either is left out.
 
     Raises:
         MissingTaskError: the site has no labels for a task.
@@ -27,5 +29,6 @@ def count_labels(
         values = labels.values[np.asarray(in_train, dtype=bool)]
         num, positive = int(values.size), int(values.sum())
         if min(positive, num - positive) >= min_cell:
-            counts[task] = (num, positive)
+            told = told_count(positive, min_cell)
+            counts[task] = (told + told_count(num - positive, min_cell), told)
     return counts

@@ -61,6 +61,7 @@ def _result(
         "message": "" if error is None else str(error),
         "study_digest": study.digest,
         "sites": run.sites,
+        "missing": run.missing,
         "bytes": conductor.traffic.summary(conductor.site_names),
         "pretraining_loss": run.pretraining_loss,
     }

@@ -36,6 +36,7 @@ class StudyRun:
         self._round_began = 0.0
         self.pretraining_loss: list[float] = []
         self.sites: list[str] = []
+        self.missing: list[dict[str, Any]] = []
 
     def open(self, work: WorkId, num_sites: int) -> None:
         """Begin a round."""
@@ -52,7 +53,7 @@ class StudyRun:
             self._state = self._state_for(work)
             self._round = TrainingRound(
                 self._state,
-                self._vocabulary_phase.num_subjects * len(self._study.finetuning.tasks),
+                self._vocabulary_phase.num_subjects,
                 travelling_moments(self._study, work.phase, self._state),
             )
 
@@ -99,6 +100,9 @@ class StudyRun:
         Raises:
             TooFewSubjectsError: no vocabulary could be built.
         """
+        self.missing += [
+            {"phase": work.phase, "round": work.round, "site": told} for told in missing
+        ]
         numbers: dict[str, Any] = {"loss": None, "auroc": None}
         if work.phase == "vocabulary":
             self._close_vocabulary()

@@ -15,20 +15,36 @@ cells = st.integers(1, 40)
 
 @settings(deadline=None)
 @given(bins=bins_lists | clumped, min_cell=cells)
-def test_merged_bins_hold_enough_lose_nobody_and_cover_every_value(
-    bins: list[int], min_cell: int
-) -> None:
+def test_merged_bins_hold_enough_and_tell_no_extreme(bins: list[int], min_cell: int) -> None:
     places = np.asarray(bins, dtype=np.int32)
     merged = merge_bins(places, min_cell)
-    if len(bins) < min_cell:
-        assert merged is None
+    if merged is None:
+        # Too few subjects for two bins of whole places.
+        order = np.sort(places)
+        first = order[min_cell - 1] if order.size >= min_cell else None
+        assert first is None or int((order > first).sum()) < min_cell
         return
-    assert merged is not None
-    assert min(merged.counts) >= min_cell
-    assert sum(merged.counts) == len(bins)
     assert list(merged.edges) == sorted(set(merged.edges))
-    counted = np.histogram(places, bins=np.asarray(merged.edges) - 0.5)[0]
-    assert counted.tolist() == list(merged.counts)
+    inner = np.asarray(merged.edges[1:-1])
+    exact = np.bincount(np.searchsorted(inner, places, side="right"), minlength=inner.size + 1)
+    assert exact.sum() == len(bins)
+    assert exact.min() >= min_cell
+    assert list(merged.counts) == [int(num) - int(num) % min_cell for num in exact]
+
+
+@settings(deadline=None)
+@given(bins=clumped, min_cell=st.integers(2, 20), low=st.integers(0, 50), high=st.integers(0, 50))
+def test_how_far_out_the_least_and_the_greatest_lie_changes_nothing(
+    bins: list[int], min_cell: int, low: int, high: int
+) -> None:
+    places = np.sort(np.asarray(bins, dtype=np.int32))
+    spread = places.copy()
+    spread[0] -= low
+    spread[-1] += high
+    before, after = merge_bins(places, min_cell), merge_bins(spread, min_cell)
+    alone = (places == places[0]).sum() == 1 and (places == places[-1]).sum() == 1
+    if alone:
+        assert after == before
 
 
 @settings(deadline=None)

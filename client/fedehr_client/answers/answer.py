@@ -15,6 +15,7 @@ from fedehr_client.training.finetuning import finetune_round
 from fedehr_client.training.loop import RoundContext, RoundResult
 from fedehr_client.training.prediction import predict
 from fedehr_client.training.pretraining import pretrain_round
+from fedehr_shared.cells import told_count
 from fedehr_shared.errors import PolicyError, WireError
 from fedehr_shared.meds.reader import read_events, read_parents, read_splits
 from fedehr_shared.meds.schema import HELD_OUT, TUNING
@@ -78,14 +79,15 @@ def _pretrain(context: RoundContext, data: SiteData) -> Payload:
     data.require_round(subjects.rows.size, context.round_number, context.study.pretraining)
     result = pretrain_round(context, subjects)
     metrics = _shares(data.store.back_off)
-    return _train_report(context.site, int(subjects.rows.size), result, metrics)
+    return _train_report(context, subjects.rows.size, result, metrics)
 
 
 def _finetune(context: RoundContext, data: SiteData) -> Payload:
     """Score the weights received on the tuning split, then train on the train split."""
     examples, tuning = data.training_examples(), data.examples(TUNING)
     study = context.study
-    num_subjects = np.unique(examples.subject_ids).size
+    # A subject without events says nothing of the codes, and was not declared with the others.
+    num_subjects = np.intersect1d(examples.subject_ids, data.store.subject_ids).size
     data.require_round(num_subjects, context.round_number, study.finetuning)
     scores = predict(
         study,
@@ -98,7 +100,7 @@ def _finetune(context: RoundContext, data: SiteData) -> Payload:
     metrics = tuning_auroc(study, tuning, scores, study.vocabulary.min_cell)
     result = finetune_round(context, data.store, examples)
     metrics |= _shares(data.store.back_off)
-    return _train_report(context.site, len(examples), result, metrics)
+    return _train_report(context, num_subjects, result, metrics)
 
 
 def _evaluate(context: RoundContext, data: SiteData) -> Payload:
@@ -116,11 +118,11 @@ def _evaluate(context: RoundContext, data: SiteData) -> Payload:
 
 
 def _train_report(
-    site: str, num_examples: int, result: RoundResult, metrics: dict[str, float]
+    context: RoundContext, num_subjects: int, result: RoundResult, metrics: dict[str, float]
 ) -> Payload:
     return TrainReport(
-        site=site,
-        num_examples=num_examples,
+        site=context.site,
+        num_examples=told_count(num_subjects, context.study.vocabulary.min_cell),
         num_steps=result.num_steps,
         loss=result.loss,
         update=result.update,

@@ -4,10 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedehr_client.training.examples import Examples
+from fedehr_shared.cells import told_count
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.metrics.binary import METRICS
 from fedehr_shared.metrics.intervals import bootstrap_weights, metric_interval
-from fedehr_shared.metrics.score_histogram import merge_scores
+from fedehr_shared.metrics.score_histogram import ScoreBins, merge_scores
 from fedehr_shared.wire.reports import EvaluationReport
 
 
@@ -21,7 +22,7 @@ def evaluation_report(
     """Metrics with intervals and score histograms, task by task.
 
     A task with fewer than `min_cell` positives or negatives is left out altogether: its
-    absence says so.
+    absence says so. Counts are told by the cell rule, those of score bins too.
 
     Args:
         site: the site's name.
@@ -38,9 +39,9 @@ def evaluation_report(
         merged = merge_scores(labels, scores[known, column], min_cell)
         if merged is None:
             continue
-        histograms[task] = merged
-        metrics[f"{task}.num"] = float(labels.size)
-        metrics[f"{task}.num_positive"] = float(labels.sum())
+        _, negatives, positives = histograms[task] = _told(merged, min_cell)
+        metrics[f"{task}.num"] = float(sum(negatives) + sum(positives))
+        metrics[f"{task}.num_positive"] = float(sum(positives))
         weights = bootstrap_weights(labels.size, study.evaluation.num_bootstraps, site, task)
         for metric in METRICS:
             interval = metric_interval(metric, labels, [scores[known, column]], weights)
@@ -63,5 +64,14 @@ def tuning_auroc(
             told[f"tuning.{task}.auroc"] = float(
                 METRICS["auroc"](labels, scores[known, column], once)[0]
             )
-            told[f"tuning.{task}.num"] = float(labels.size)
+            told[f"tuning.{task}.num"] = float(told_count(labels.size, min_cell))
     return told
+
+
+def _told(merged: ScoreBins, min_cell: int) -> ScoreBins:
+    edges, negatives, positives = merged
+    return (
+        edges,
+        [told_count(num, min_cell) for num in negatives],
+        [told_count(num, min_cell) for num in positives],
+    )

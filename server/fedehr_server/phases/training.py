@@ -45,19 +45,19 @@ class TrainingRound:
 
     Attributes:
         state: what the sites were given.
-        total_weight: an upper bound of the sites' examples together.
+        declared: by site, the training subjects that it told in the vocabulary phase.
         moments: names and shapes of the moments that travel; empty where none do.
     """
 
     state: ModelState
-    total_weight: int
+    declared: Mapping[str, int]
     moments: Mapping[str, tuple[int, ...]]
     sites: dict[str, SiteNumbers] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin with empty sums."""
-        self._updates = FixedPointSum(self.total_weight)
-        self._moments = FixedPointSum(self.total_weight)
+        total = sum(self.declared.values())
+        self._updates, self._moments = FixedPointSum(total), FixedPointSum(total)
 
     def accept(self, payload: Payload) -> str:
         """Add a site's update; the site's name.
@@ -68,6 +68,10 @@ class TrainingRound:
         report = TrainReport.from_payload(payload)
         if report.site in self.sites:
             raise WireError(f"two nodes call themselves site '{report.site}'.")
+        if report.num_examples > self.declared.get(report.site, 0):
+            raise WireError(
+                f"site '{report.site}' counts more subjects than it declared. Start the study anew."
+            )
         shapes = {name: value.shape for name, value in self.state.weights.items()}
         check_tensors(report.update, shapes)
         moments = self._checked_moments(report)

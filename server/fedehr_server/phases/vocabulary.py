@@ -53,9 +53,9 @@ class VocabularyPhase:
         return build_vocabulary(list(self._reports.values()), self._study.vocabulary)
 
     @property
-    def num_subjects(self) -> int:
-        """Training subjects over all sites."""
-        return sum(report.num_subjects for report in self._reports.values())
+    def num_subjects(self) -> dict[str, int]:
+        """Training subjects by site."""
+        return {name: report.num_subjects for name, report in self._reports.items()}
 
     @property
     def log_odds(self) -> tuple[float, ...]:

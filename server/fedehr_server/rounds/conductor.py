@@ -120,10 +120,19 @@ class Conductor:
             if "error" in payload.values:
                 report = ErrorReport.from_payload(payload)
                 return {"code": report.code, "reference": report.reference}
-            self.site_names[node] = self._run.accept(asked.work, payload)
+            self._keep_name(node, payload.text("report", "site"))
+            self._run.accept(asked.work, payload)
         except WireError as error:
             return {"code": error.code, "reference": "", "reason": str(error)}
         return None
+
+    def _keep_name(self, node: int, name: str) -> None:
+        """A node speaks for one site through the whole study, and no other node for it."""
+        if self.site_names.get(node, name) != name:
+            raise WireError(f"node {node} changed its site's name to '{name}'.")
+        if any(known == name and other != node for other, known in self.site_names.items()):
+            raise WireError(f"two nodes call themselves site '{name}'.")
+        self.site_names[node] = name
 
     def _carry_out(self, actions: list[Action]) -> None:
         # A reply may finish a round and open the next one: the actions stand in their order.

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from fedehr_shared.cells import told_count
 from fedehr_shared.errors import WireError
 from fedehr_shared.vocabulary.grid import NUM_EDGES
 
@@ -35,29 +36,31 @@ class MergedHistogram:
 def merge_bins(bins: NDArray[np.int32], min_cell: int) -> MergedHistogram | None:
     """Merge neighbouring bins from the left until each holds `min_cell` subjects.
 
-    A remainder too small for a bin of its own joins the last one.
+    A remainder too small for a bin of its own joins the last one, and each count is told by
+    the cell rule. The outermost edges lie one grid bin beyond the inner ones, wherever the
+    least and the greatest value lie: each of those is one subject's.
 
     Args:
         bins: one grid bin a subject (its first value only), `[subjects]`, any order.
         min_cell: the least number of subjects in a bin.
 
     Returns:
-        None when there are fewer than `min_cell` subjects.
+        None when there are too few subjects for two bins: one bin tells nothing but its ends.
     """
-    if bins.size < min_cell:
-        return None
     places, sizes = np.unique(bins, return_counts=True)
-    edges, counts, held = [int(places[0])], [], 0
+    inner, counts, held = [], [], 0
     for place, size in zip(places.tolist(), sizes.tolist(), strict=True):
         held += size
         if held >= min_cell:
-            edges.append(place + 1)
+            inner.append(place + 1)
             counts.append(held)
             held = 0
-    if held:
-        edges[-1] = int(places[-1]) + 1
-        counts[-1] += held
-    return MergedHistogram(tuple(edges), tuple(counts))
+    if len(counts) < 2:
+        return None
+    inner.pop()
+    counts[-1] += held
+    edges = (max(inner[0] - 1, 0), *inner, min(inner[-1] + 1, NUM_EDGES))
+    return MergedHistogram(edges, tuple(told_count(count, min_cell) for count in counts))
 
 
 def quantile_cuts(histograms: Sequence[MergedHistogram], num_bins: int) -> tuple[int, ...]:

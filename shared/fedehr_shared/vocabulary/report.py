@@ -9,11 +9,11 @@ from fedehr_shared.vocabulary.histogram import MergedHistogram
 class VocabularyReport:
     """One site's answer in the vocabulary phase.
 
+    All counts are by the cell rule (`fedehr_shared.cells`).
+
     `num_subjects_by_code`: a code, and in how many training subjects it occurs; a subject
     counts once a code. A code too rare to be told is rolled up: its subjects count for its
-    parent, together with those of the parent's other rare children. Where a count falls short
-    of `num_subjects` by fewer than `min_cell`, it is raised to it, and so is the sum of a
-    histogram that falls short of its code's count. So no two numbers differ by a small group.
+    parent, together with those of the parent's other rare children.
 
     `parents`: child to parent, for the reported codes and their ancestors.
 
@@ -25,7 +25,6 @@ class VocabularyReport:
 
     site: str
     num_subjects: int
-    num_events: int
     num_subjects_by_code: dict[str, int] = field(default_factory=dict)
     parents: dict[str, str] = field(default_factory=dict)
     histograms: dict[str, MergedHistogram] = field(default_factory=dict)

@@ -13,7 +13,8 @@ class TrainReport:
 
     Attributes:
         site: the site's name.
-        num_examples: training subjects (pre-training) or labelled subjects (fine-tuning).
+        num_examples: training subjects (pre-training) or labelled training subjects with events
+            (fine-tuning), by the cell rule.
         num_steps: optimizer steps taken.
         loss: mean training loss over the steps, nats.
         update: local weights less the weights received, by name.

@@ -25,7 +25,6 @@ def report_to_payload(report: VocabularyReport) -> Payload:
     site: Values = {
         "site": report.site,
         "num_subjects": report.num_subjects,
-        "num_events": report.num_events,
     }
     labels: Values = {
         "task": list(report.labels),
@@ -47,7 +46,6 @@ def report_from_payload(payload: Payload) -> VocabularyReport:
         return VocabularyReport(
             site=payload.text("report", "site"),
             num_subjects=payload.integer("report", "num_subjects"),
-            num_events=payload.integer("report", "num_events"),
             num_subjects_by_code=dict(
                 zip(
                     payload.texts("codes", "code"),

@@ -25,6 +25,7 @@ from fedehr_shared.wire.reports import EvaluationReport, TrainReport
 from fedehr_shared.wire.vocabulary_payload import report_to_payload
 
 STATE = ModelState({"w": np.ones((2, 2), np.float32), "b": np.zeros(1, np.float32)})
+DECLARED = dict.fromkeys(["north", "south", "east", *(f"site-{i}" for i in range(6))], 60)
 MOMENTS = {"w.first": (2, 2), "w.second_root": (2, 2), "b.first": (1,), "b.second_root": (1,)}
 
 
@@ -38,7 +39,7 @@ def _answer(site: str, num: int, fill: float, **changes: Any) -> Payload:
 
 
 def test_the_mean_is_by_examples_and_moves_the_weights() -> None:
-    training = TrainingRound(STATE, 100, MOMENTS)
+    training = TrainingRound(STATE, DECLARED, MOMENTS)
     training.accept(_answer("north", 10, 1.0))
     training.accept(_answer("south", 30, 3.0))
     after = training.close()
@@ -51,7 +52,7 @@ def test_the_mean_is_by_examples_and_moves_the_weights() -> None:
 
 
 def test_without_travelling_moments_none_are_kept() -> None:
-    training = TrainingRound(STATE, 100, {})
+    training = TrainingRound(STATE, DECLARED, {})
     training.accept(_answer("north", 10, 1.0))
     assert training.close().moments is None
 
@@ -64,7 +65,7 @@ def test_losses_do_not_depend_on_the_order_of_arrival(
     answers = [_answer(f"site-{i}", i + 1, 0.5, loss=loss) for i, loss in enumerate(losses)]
     found = []
     for order in (answers, data.draw(st.permutations(answers))):
-        training = TrainingRound(STATE, 100, MOMENTS)
+        training = TrainingRound(STATE, DECLARED, MOMENTS)
         for payload in order:
             training.accept(payload)
         found.append(training.loss)
@@ -73,7 +74,7 @@ def test_losses_do_not_depend_on_the_order_of_arrival(
 
 @pytest.mark.parametrize("wrong", ["update", "moments"])
 def test_nothing_of_a_refused_answer_is_added(wrong: str) -> None:
-    training = TrainingRound(STATE, 100, MOMENTS)
+    training = TrainingRound(STATE, DECLARED, MOMENTS)
     training.accept(_answer("north", 10, 1.0))
     bad = _answer("south", 30, 3.0)
     name = sorted(bad.arrays[wrong])[-1]
@@ -87,16 +88,18 @@ def test_nothing_of_a_refused_answer_is_added(wrong: str) -> None:
     assert after.moments["w.first"].tolist() == [[1.5, 1.5]] * 2
 
 
-def test_weights_beyond_what_sites_declared_are_refused() -> None:
-    training = TrainingRound(STATE, 100, MOMENTS)
+def test_no_site_weighs_more_than_it_declared() -> None:
+    training = TrainingRound(STATE, DECLARED, MOMENTS)
     training.accept(_answer("north", 60, 1.0))
-    with pytest.raises(WireError, match="weights"):
-        training.accept(_answer("south", 41, 1.0))
-    training.accept(_answer("south", 40, 1.0))
+    with pytest.raises(WireError, match="declared"):
+        training.accept(_answer("south", 61, 1.0))
+    with pytest.raises(WireError, match="declared"):
+        training.accept(_answer("stranger", 1, 1.0))
+    training.accept(_answer("south", 60, 1.0))
 
 
 def test_tuning_auroc_is_by_examples_and_none_where_all_withhold() -> None:
-    training = TrainingRound(STATE, 100, MOMENTS)
+    training = TrainingRound(STATE, DECLARED, MOMENTS)
     told = {"tuning.death.auroc": 0.8, "tuning.death.num": 30.0}
     training.accept(_answer("north", 10, 1.0, metrics=told))
     told = {"tuning.death.auroc": 0.6, "tuning.death.num": 10.0}
@@ -153,7 +156,6 @@ def test_fine_tuning_starts_from_the_pretrained_encoder_and_the_log_odds(
 def _report(site: str = "north", **changes: Any) -> VocabularyReport:
     content: dict[str, Any] = {
         "num_subjects": 40,
-        "num_events": 400,
         "num_subjects_by_code": {"A": 40, "B": 12},
         "histograms": {"A": MergedHistogram((5, 7, 9), (20, 20))},
         "labels": {"death": (30, 10)},
