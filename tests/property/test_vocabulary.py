@@ -41,7 +41,7 @@ def site_reports(draw: st.DrawFn) -> list[VocabularyReport]:
             if merged is not None:
                 histograms[code] = merged
         parents = draw(st.dictionaries(st.sampled_from("ABCDEF"), st.sampled_from("ABCDEFGH")))
-        reports.append(VocabularyReport(f"site-{site}", 99, 500, counts, parents, histograms))
+        reports.append(VocabularyReport(f"site-{site}", 99, counts, parents, histograms))
     return reports
 
 

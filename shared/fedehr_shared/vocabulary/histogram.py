@@ -36,9 +36,10 @@ class MergedHistogram:
 def merge_bins(bins: NDArray[np.int32], min_cell: int) -> MergedHistogram | None:
     """Merge neighbouring bins from the left until each holds `min_cell` subjects.
 
-    A remainder too small for a bin of its own joins the last one, and each count is told by
-    the cell rule. The outermost edges lie one grid bin beyond the inner ones, wherever the
-    least and the greatest value lie: each of those is one subject's.
+    A remainder too small for a bin of its own joins the last one. The sums from the left are
+    told by the cell rule, so that rounding moves no quantile by more than `min_cell`. The
+    outermost edges lie one grid bin beyond the inner ones, wherever the least and the greatest
+    value lie: each of those is one subject's.
 
     Args:
         bins: one grid bin a subject (its first value only), `[subjects]`, any order.
@@ -48,19 +49,19 @@ def merge_bins(bins: NDArray[np.int32], min_cell: int) -> MergedHistogram | None
         None when there are too few subjects for two bins: one bin tells nothing but its ends.
     """
     places, sizes = np.unique(bins, return_counts=True)
-    inner, counts, held = [], [], 0
+    inner, totals, total = [], [0], 0
     for place, size in zip(places.tolist(), sizes.tolist(), strict=True):
-        held += size
-        if held >= min_cell:
+        total += size
+        if total - totals[-1] >= min_cell:
             inner.append(place + 1)
-            counts.append(held)
-            held = 0
-    if len(counts) < 2:
+            totals.append(total)
+    if len(inner) < 2:
         return None
     inner.pop()
-    counts[-1] += held
+    totals[-1] = total
+    told = [told_count(number, min_cell) for number in totals]
     edges = (max(inner[0] - 1, 0), *inner, min(inner[-1] + 1, NUM_EDGES))
-    return MergedHistogram(edges, tuple(told_count(count, min_cell) for count in counts))
+    return MergedHistogram(edges, tuple(high - low for low, high in pairwise(told)))
 
 
 def quantile_cuts(histograms: Sequence[MergedHistogram], num_bins: int) -> tuple[int, ...]:

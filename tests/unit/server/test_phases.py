@@ -183,7 +183,7 @@ def test_a_vocabulary_answer_that_breaks_the_cell_rule_is_refused(
     with pytest.raises(WireError):
         phase.accept(report_to_payload(_report(**changes)))
     assert phase.accept(report_to_payload(_report())) == "north"
-    assert phase.num_subjects == 40
+    assert phase.num_subjects == {"north": 40}
 
 
 @pytest.mark.parametrize("record", ["report", "codes", "histograms", "labels"])
