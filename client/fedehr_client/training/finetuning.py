@@ -6,6 +6,7 @@ from fedehr_client.training.examples import Examples
 from fedehr_client.training.loop import RoundContext, RoundResult, RoundTrainer
 from fedehr_client.training.schedule import batch_rows
 from fedehr_shared.model.finetuning_model import FinetuningModel, multitask_loss
+from fedehr_shared.model.weights import build_model
 from fedehr_shared.seeds import derive_seed
 from fedehr_shared.tokens.collate import collate
 from fedehr_shared.tokens.store import TokenStore
@@ -19,7 +20,9 @@ def finetune_round(context: RoundContext, store: TokenStore, examples: Examples)
         WireError: the weights do not fit the model.
     """
     study, site, tuning = context.study, context.site, context.study.finetuning
-    model = FinetuningModel(study.model, tuning, context.num_tokens).to(context.device)
+    model = build_model(
+        lambda: FinetuningModel(study.model, tuning, context.num_tokens), context.weights
+    ).to(context.device)
     torch.manual_seed(derive_seed(study.digest, "finetuning", context.round_number, site))
     order_seed = (study.digest, "finetuning", site)
 

@@ -10,7 +10,7 @@ from fedehr_client.training.optimizer import load_moments, make_optimizer, momen
 from fedehr_client.training.schedule import learning_rate
 from fedehr_shared.config.study import OptimizationConfig, StudyConfig
 from fedehr_shared.errors import TrainingError
-from fedehr_shared.model.weights import load_parameters, parameters_of
+from fedehr_shared.model.weights import parameters_of
 from fedehr_shared.wire.payload import Arrays
 
 StepLoss = Callable[[int], torch.Tensor]
@@ -56,7 +56,10 @@ class RoundTrainer:
     def __init__(
         self, model: nn.Module, config: OptimizationConfig, rate_factors: dict[str, float]
     ) -> None:
-        """`rate_factors`: by prefix of parameter names; the rate is scaled by it, 0 freezes."""
+        """`model` holds the round's first weights.
+
+        `rate_factors`: by prefix of parameter names; the rate is scaled by it, 0 freezes.
+        """
         self._model = model
         self._config = config
         groups = []
@@ -73,9 +76,8 @@ class RoundTrainer:
 
         Raises:
             TrainingError: a loss or gradient is NaN or infinite; nothing is sent then.
-            WireError: the weights or moments do not fit the model.
+            WireError: the moments do not fit the model.
         """
-        load_parameters(self._model, context.weights)
         first = (context.round_number - 1) * self._config.steps_per_round
         averaged = self._config.optimizer_state == "averaged"
         if averaged and context.moments:

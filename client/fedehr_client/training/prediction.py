@@ -8,7 +8,7 @@ from fedehr_client.training.examples import Examples
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import TrainingError
 from fedehr_shared.model.finetuning_model import FinetuningModel
-from fedehr_shared.model.weights import load_parameters
+from fedehr_shared.model.weights import build_model
 from fedehr_shared.tokens.collate import collate
 from fedehr_shared.tokens.store import TokenStore
 from fedehr_shared.wire.payload import Arrays
@@ -33,8 +33,9 @@ def predict(
         TrainingError: a score is NaN or infinite.
         WireError: the weights do not fit the model.
     """
-    model = FinetuningModel(study.model, study.finetuning, num_tokens).to(device)
-    load_parameters(model, weights)
+    model = build_model(
+        lambda: FinetuningModel(study.model, study.finetuning, num_tokens), weights
+    ).to(device)
     model.eval()
     parts = [np.empty((0, len(study.finetuning.tasks)))]
     with torch.inference_mode():

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from fedehr_client.training.loop import RoundContext, RoundResult, RoundTrainer
 from fedehr_client.training.schedule import batch_rows
 from fedehr_shared.model.pretraining_model import PretrainingModel
+from fedehr_shared.model.weights import build_model
 from fedehr_shared.seeds import derive_generator
 from fedehr_shared.tokens.collate import collate, random_window
 from fedehr_shared.tokens.masking import EventMasker, MaskedBatch
@@ -31,7 +32,9 @@ def pretrain_round(context: RoundContext, data: PretrainingData) -> RoundResult:
         WireError: the weights do not fit the model.
     """
     study, site = context.study, context.site
-    model = PretrainingModel(study.model, context.num_tokens).to(context.device)
+    model = build_model(
+        lambda: PretrainingModel(study.model, context.num_tokens), context.weights
+    ).to(context.device)
     masker = EventMasker(study.masking, context.num_tokens)
     generator = derive_generator(study.digest, "pretraining", context.round_number, site)
     order_seed = (study.digest, "pretraining", site)

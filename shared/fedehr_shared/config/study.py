@@ -125,7 +125,7 @@ class FinetuningConfig(OptimizationConfig):
 class EvaluationConfig(Section):
     """The held-out evaluation that ends a study."""
 
-    num_bootstraps: Annotated[int, Field(ge=100, le=100_000)] = 1_000
+    num_bootstraps: Annotated[int, Field(ge=100, le=10_000)] = 1_000
     """Bootstrap replicates over subjects for the 95 % intervals."""
 
 

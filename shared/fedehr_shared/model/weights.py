@@ -3,7 +3,8 @@
 The coordinator draws the first weights, from the study's seed alone; sites never do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from fedehr_shared.errors import WireError
 from fedehr_shared.seeds import derive_generator
 
+AnyModel = TypeVar("AnyModel", bound=nn.Module)
 Tensors = dict[str, NDArray[np.float32]]
 _EMBEDDING_SCALE = 0.02
 
@@ -45,6 +47,25 @@ def parameters_of(model: nn.Module) -> Tensors:
         name: parameter.detach().cpu().numpy().astype(np.float32, copy=True)
         for name, parameter in model.named_parameters()
     }
+
+
+def build_model(
+    make: Callable[[], AnyModel], tensors: Mapping[str, NDArray[np.float32]]
+) -> AnyModel:
+    """A model filled with `tensors`.
+
+    Names and shapes are compared on a device without memory first: a study's size alone, sent
+    without weights of that size, costs a site nothing.
+
+    Raises:
+        WireError: as `check_tensors`.
+    """
+    with torch.device("meta"):
+        shapes = {name: tuple(p.shape) for name, p in make().named_parameters()}
+    check_tensors(tensors, shapes)
+    model = make()
+    load_parameters(model, tensors)
+    return model
 
 
 def load_parameters(model: nn.Module, tensors: Mapping[str, NDArray[np.float32]]) -> None:
