@@ -99,6 +99,10 @@ def test_a_dropped_answer_is_missing_by_the_deadline_and_the_site_goes_on(
     assert rounds["pretraining", 1]["missing"] == ["hospital-2: deadline"]
     assert rounds["pretraining", 1]["num_answers"] == 2
     assert rounds["pretraining", 2]["num_answers"] == 3
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["missing"] == [
+        {"phase": "pretraining", "round": 1, "site": "hospital-2: deadline"}
+    ]
 
 
 def test_a_node_that_is_gone_is_asked_again_then_missing(
