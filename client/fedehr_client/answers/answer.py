@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fedehr_client.answers.evaluation import evaluation_report, tuning_auroc
 from fedehr_client.answers.site_data import SiteData, keep_vocabulary
@@ -11,6 +12,7 @@ from fedehr_client.code_counts import count_codes
 from fedehr_client.device import choose_device
 from fedehr_client.label_counts import count_labels
 from fedehr_client.locator import SiteLocation
+from fedehr_client.training.examples import Examples
 from fedehr_client.training.finetuning import finetune_round
 from fedehr_client.training.loop import RoundContext, RoundResult
 from fedehr_client.training.prediction import predict
@@ -89,14 +91,7 @@ def _finetune(context: RoundContext, data: SiteData) -> Payload:
     # A subject without events says nothing of the codes, and was not declared with the others.
     num_subjects = np.intersect1d(examples.subject_ids, data.store.subject_ids).size
     data.require_round(num_subjects, context.round_number, study.finetuning)
-    scores = predict(
-        study,
-        data.store,
-        tuning,
-        num_tokens=data.num_tokens,
-        weights=context.weights,
-        device=context.device,
-    )
+    scores = _scores(context, data, tuning)
     metrics = tuning_auroc(study, tuning, scores, study.vocabulary.min_cell)
     result = finetune_round(context, data.store, examples)
     metrics |= _shares(data.store.back_off)
@@ -105,16 +100,21 @@ def _finetune(context: RoundContext, data: SiteData) -> Payload:
 
 def _evaluate(context: RoundContext, data: SiteData) -> Payload:
     held_out, study = data.examples(HELD_OUT), context.study
-    scores = predict(
-        study,
+    scores = _scores(context, data, held_out)
+    report = evaluation_report(context.site, study, held_out, scores, study.vocabulary.min_cell)
+    return report.to_payload()
+
+
+def _scores(context: RoundContext, data: SiteData, examples: Examples) -> NDArray[np.float64]:
+    """Probabilities by the weights received. Shape: `[examples, tasks]`."""
+    return predict(
+        context.study,
         data.store,
-        held_out,
+        examples,
         num_tokens=data.num_tokens,
         weights=context.weights,
         device=context.device,
     )
-    report = evaluation_report(context.site, study, held_out, scores, study.vocabulary.min_cell)
-    return report.to_payload()
 
 
 def _train_report(

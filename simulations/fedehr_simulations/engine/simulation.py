@@ -16,6 +16,7 @@ from fedehr_simulations.engine.outcome import read_result
 from fedehr_simulations.engine.plan import EnginePlan
 from fedehr_simulations.engine.progress import ProgressFile
 from fedehr_simulations.engine.request import check_request
+from fedehr_simulations.private_file import private_opener
 
 Progress = Callable[[dict[str, Any]], None]
 """Receives each line of `progress.jsonl`, and the engine's own steps as
@@ -116,7 +117,7 @@ def _check_end(last: dict[str, Any], plan: EnginePlan) -> None:
 
 @contextmanager
 def _keeper(plan: EnginePlan) -> Iterator[KeeperLink]:
-    with open(plan.log_file, "wb", opener=_private_opener) as log:
+    with open(plan.log_file, "wb", opener=private_opener) as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "fedehr_simulations.engine.keeper"],
             stdin=subprocess.PIPE,
@@ -145,12 +146,8 @@ def _make_folders(out: Path, run: str) -> Path:
 
 def _write_study(out: Path, study: StudyConfig) -> None:
     file = out / "studies" / f"{study.digest}.json"
-    with open(file, "w", encoding="utf-8", opener=_private_opener) as target:
+    with open(file, "w", encoding="utf-8", opener=private_opener) as target:
         target.write(study.to_json())
-
-
-def _private_opener(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _usable_cores() -> int:

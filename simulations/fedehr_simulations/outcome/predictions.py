@@ -4,7 +4,6 @@ A comparison happens on the researcher's own machine, which holds all records an
 file names subjects and is therefore for its owner's eyes only (mode 0600).
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from fedehr_shared.errors import FedehrError
 from fedehr_simulations.outcome.held_out import HeldOut
+from fedehr_simulations.private_file import private_opener
 
 PREDICTIONS_FILE = "predictions.parquet"
 
@@ -78,13 +78,9 @@ def write_predictions(path: Path, held_out: HeldOut, probabilities: NDArray[np.f
     for column, task in enumerate(held_out.tasks):
         columns[f"{task}.label"] = _nullable(held_out.labels[:, column])
         columns[f"{task}.probability"] = _nullable(probabilities[:, column])
-    with open(path, "wb", opener=_private_opener) as file:
+    with open(path, "wb", opener=private_opener) as file:
         pq.write_table(pa.table(columns), file, compression="zstd")
 
 
 def _nullable(values: NDArray[np.float64]) -> pa.Array:
     return pa.array(values, mask=np.isnan(values))
-
-
-def _private_opener(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

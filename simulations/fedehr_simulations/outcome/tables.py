@@ -1,10 +1,10 @@
 """The verdict as one long table, for whoever plots or joins it."""
 
-import os
 from pathlib import Path
 
 import pandas as pd
 
+from fedehr_simulations.private_file import private_opener
 from fedehr_simulations.verdict.result import METRICS, Scores
 from fedehr_simulations.verdict.verdict import Verdict
 
@@ -30,12 +30,8 @@ def results_table(verdict: Verdict) -> pd.DataFrame:
 def write_table(verdict: Verdict, path: Path) -> None:
     """Write the table as CSV, readable by its owner alone; an empty cell is withheld, and its
     reason stands beside it."""
-    with open(path, "w", encoding="utf-8", newline="", opener=_private_opener) as file:
+    with open(path, "w", encoding="utf-8", newline="", opener=private_opener) as file:
         results_table(verdict).to_csv(file, index=False)
-
-
-def _private_opener(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _rows(arm: str, task: str, site: str, scores: Scores) -> list[dict[str, object]]:
