@@ -113,7 +113,9 @@ class FinetuningConfig(OptimizationConfig):
 
     tasks: Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)]
     """Tasks, each a `labels/<task>.parquet` at the sites that hold it."""
-    encoder_rate_factor: Annotated[float, Field(ge=0, le=1)] = 1.0
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-2
+    """The heads' rate; see `encoder_rate_factor`."""
+    encoder_rate_factor: Annotated[float, Field(ge=0, le=1)] = 0.03
     """The encoder's learning rate as a share of the heads'; 0 trains the heads alone."""
     wide: bool = True
     """Add to each head a linear term over the tokens that a sequence holds."""
