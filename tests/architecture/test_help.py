@@ -52,3 +52,23 @@ def test_help_imports_nothing_heavy(program: str, module: str) -> None:
     loaded = set(done.stdout.rsplit("LOADED", 1)[1].split())
     assert "typer" in loaded
     assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    ("program", "command", "said"),
+    [
+        ("fedehr-client", ["import", "eicu"], "Folder with the eICU tables"),
+        ("fedehr-server", ["submit"], "The coordinator's folder"),
+        ("fedehr-sim", ["study", "new"], "New file to write"),
+    ],
+)
+def test_arguments_are_explained_as_options_are(
+    program: str, command: list[str], said: str
+) -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / program), *command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said in done.stdout
