@@ -62,6 +62,7 @@ def _result(
         "study_digest": study.digest,
         "sites": run.sites,
         "missing": run.missing,
+        "back_off": run.back_off,
         "bytes": conductor.traffic.summary(conductor.site_names),
         "pretraining_loss": run.pretraining_loss,
     }

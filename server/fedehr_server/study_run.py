@@ -37,6 +37,7 @@ class StudyRun:
         self.pretraining_loss: list[float] = []
         self.sites: list[str] = []
         self.missing: list[dict[str, Any]] = []
+        self.back_off: dict[str, dict[str, float | None]] = {}
 
     def open(self, work: WorkId, num_sites: int) -> None:
         """Begin a round."""
@@ -135,6 +136,7 @@ class StudyRun:
         done, self._round = self._round, None
         self._state = done.close()
         self.sites = sorted(done.sites)
+        self.back_off |= done.back_off
         self._checkpoints.save(work, self._state, vocabulary.digest)
         if work.phase == "pretraining":
             self.pretraining_loss.append(done.loss)

@@ -207,3 +207,15 @@ def test_a_phase_of_no_rounds_is_left_out(
     assert done.result["status"] == "completed"
     assert left_out not in {m.phase for m in done.messages}
     assert (done.folder / "evaluation.json").exists() == (left_out == "pretraining")
+
+
+def test_the_result_tells_how_far_each_site_had_to_back_off(
+    finished_study: Any, hospitals: Any
+) -> None:
+    told = json.loads((finished_study.folder / "result.json").read_text())["back_off"]
+    assert sorted(told) == [site.name for site in hospitals.sites]
+    for shares in told.values():
+        assert set(shares) == {"exact", "ancestor", "unknown"}
+        known = [share for share in shares.values() if share is not None]
+        assert len(known) < 3 or sum(known) == pytest.approx(1.0)
+    assert any(shares["exact"] is not None and shares["exact"] > 0.5 for shares in told.values())

@@ -30,6 +30,9 @@ def travelling_moments(
     )
 
 
+BACK_OFF_STEPS = ("exact", "ancestor", "unknown")
+
+
 @dataclass(frozen=True)
 class SiteNumbers:
     """What a site said besides its update."""
@@ -91,6 +94,14 @@ class TrainingRound:
     def loss(self) -> float:
         """Mean training loss over sites, by their examples."""
         return self._weighted({s: (n.loss, n.num_examples) for s, n in self.sites.items()})
+
+    @property
+    def back_off(self) -> dict[str, dict[str, float | None]]:
+        """By site, the share of its events at each step of the back-off; None: withheld."""
+        return {
+            site: {step: n.metrics.get(f"back_off.{step}") for step in BACK_OFF_STEPS}
+            for site, n in sorted(self.sites.items())
+        }
 
     def tuning_auroc(self, tasks: tuple[str, ...]) -> dict[str, float | None]:
         """AUROC on the sites' tuning splits, by their examples; None where every site withheld."""

@@ -69,5 +69,12 @@ def _print_result(result: dict[str, Any], paths: dict[str, str]) -> None:
     losses = result.get("pretraining_loss") or []
     if losses:
         console.out.print(f"pre-training loss: {losses[0]:.4f} -> {losses[-1]:.4f}")
+    for site, shares in result.get("back_off", {}).items():
+        told = ", ".join(f"{step} {_percent(share)}" for step, share in shares.items())
+        console.out.print(f"events of {site} by their code: {told}", markup=False)
     for name, path in paths.items():
         console.out.print(f"{name}: {path}", markup=False, soft_wrap=True)
+
+
+def _percent(share: float | None) -> str:
+    return "withheld" if share is None else f"{share:.1%}"
