@@ -13,7 +13,6 @@ from fedehr_shared.vocabulary.grid import bin_of
 from fedehr_shared.vocabulary.vocabulary import UNKNOWN, Vocabulary
 
 EXACT, ANCESTOR, UNKNOWN_STEP = 0, 1, 2
-STEPS = ("exact", "ancestor", "unknown")
 
 
 @dataclass(frozen=True)

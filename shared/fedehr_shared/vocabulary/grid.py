@@ -1,8 +1,8 @@
 """One fixed signed-log grid for the values of all numeric codes.
 
 Bins are equal steps of `asinh(value / SMALLEST)`: linear near zero, logarithmic beyond it,
-symmetric in sign. `NUM_EDGES` edges over plus and minus 1e6 make a bin 0.27 % wide, about
-the grain at which vital signs and laboratory values are recorded. A grid of 256 edges (17 %
+symmetric in sign. `NUM_EDGES` edges over plus and minus 1e6 make a bin 0.26 % wide, about
+the grain at which vital signs and laboratory values are recorded. A grid of 256 edges (18 %
 wide) would put every pH and every body temperature into one or two bins.
 
 The grid only names places. What leaves a site is a histogram whose neighbouring bins have
