@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format hospitals clean
+.PHONY: help demo test test-long bench check format hospitals clean
 
 .venv/.installed: constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -23,11 +23,15 @@ demo: .venv/.installed
 
 ## test: everything that takes under 15 minutes together
 test: .venv/.installed
-	$(BIN)/python -m pytest -m "not long and not gpu"
+	$(BIN)/python -m pytest -m "not long and not gpu and not benchmark"
 
 ## test-long: the tests that take minutes each
 test-long: .venv/.installed
 	$(BIN)/python -m pytest -m "long"
+
+## bench: the benchmarks; figures go to runs/benchmarks as JSON
+bench: .venv/.installed
+	$(BIN)/python -m pytest -m "benchmark" -s tests/benchmarks
 
 ## check: style, types, rooms and file sizes alone
 check: .venv/.installed

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from fedehr_shared.config.name import Name
 from fedehr_shared.config.section import Section, read_toml
-from fedehr_shared.config.study import Name
 
 DEFAULT_MIN_CELL = 11
 """The usual floor: no number that rests on fewer subjects leaves a hospital."""

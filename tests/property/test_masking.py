@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedehr_client.training.schedule import batch_rows, learning_rate
-from fedehr_shared.config.study import MaskingConfig, OptimizationConfig
+from fedehr_shared.config.masking import MaskingConfig
+from fedehr_shared.config.study import OptimizationConfig
 from fedehr_shared.tokens.batch import EventBatch
 from fedehr_shared.tokens.masking import EventMasker
 from fedehr_shared.vocabulary.vocabulary import MASK, SPECIAL_TOKENS, START, UNKNOWN

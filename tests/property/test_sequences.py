@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedehr_shared.config.study import SequenceConfig
+from fedehr_shared.config.sequence import SequenceConfig
 from fedehr_shared.meds.reader import NO_TIME, NO_VISIT, Events
 from fedehr_shared.meds.schema import BIRTH_CODE
 from fedehr_shared.tokens.batch import MAX_VISITS

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedehr_shared.config.study import VocabularyConfig
+from fedehr_shared.config.vocabulary import VocabularyConfig
 from fedehr_shared.errors import TooFewSubjectsError, WireError
 from fedehr_shared.vocabulary.build import build_vocabulary
 from fedehr_shared.vocabulary.grid import NUM_EDGES

@@ -12,11 +12,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from fedehr_shared.config.masking import MaskingConfig
+from fedehr_shared.config.name import Name, Share
 from fedehr_shared.config.section import Section, parse, read_toml
+from fedehr_shared.config.sequence import SequenceConfig
+from fedehr_shared.config.vocabulary import VocabularyConfig
 from fedehr_shared.errors import ConfigError
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class FederationConfig(Section):
@@ -30,26 +31,6 @@ class FederationConfig(Section):
     """How long the run waits for its sites to connect."""
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     """How often a site that answered with an error is asked in one round."""
-
-
-class VocabularyConfig(Section):
-    """What may become a token, and what a site may report to decide it."""
-
-    min_cell: Annotated[int, Field(ge=2, le=1_000)] = 11
-    """No number that rests on fewer subjects leaves a site. A site's own floor may be higher."""
-    min_sites: Annotated[int, Field(ge=1, le=10_000)] = 2
-    """A code is kept when this many sites report it or a code below it."""
-    num_value_bins: Annotated[int, Field(ge=2, le=20)] = 10
-    """Quantile bins of a numeric code (deciles by default)."""
-
-
-class SequenceConfig(Section):
-    """How a subject's events become one sequence."""
-
-    context: Annotated[int, Field(ge=8, le=16_384)] = 512
-    """Longest sequence, in tokens."""
-    skip_repeats: bool = True
-    """Leave out a measurement whose token equals the code's previous one within a visit."""
 
 
 class ModelConfig(Section):
@@ -67,21 +48,6 @@ class ModelConfig(Section):
             raise ValueError(
                 f"hidden ({self.hidden}) must be a multiple of 2 x heads ({2 * self.heads})"
             )
-        return self
-
-
-class MaskingConfig(Section):
-    """Masked events after BERT (Devlin et al. 2019): of the chosen positions a share is
-    replaced by `[MASK]`, a share by a random token, the rest stays."""
-
-    rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.30
-    mask_share: Share = 0.80
-    random_share: Share = 0.10
-
-    @model_validator(mode="after")
-    def _shares(self) -> "MaskingConfig":
-        if self.mask_share + self.random_share > 1.0:
-            raise ValueError("mask_share + random_share must not exceed 1")
         return self
 
 

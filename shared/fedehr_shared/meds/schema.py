@@ -24,8 +24,12 @@ CODES_SCHEMA = pa.schema(
         pa.field("code", pa.string(), nullable=False),
         pa.field("description", pa.string()),
         pa.field("parent_codes", pa.list_(pa.string())),
+        pa.field("delay_hours", pa.float32()),
     ]
 )
+"""`delay_hours` (an extension column): how much later than its time an event of the code is
+known, as billing codes are; null: at once."""
+
 SPLITS_SCHEMA = pa.schema(
     [
         pa.field("subject_id", pa.int64(), nullable=False),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fedehr_shared.config.study import MaskingConfig
+from fedehr_shared.config.masking import MaskingConfig
 from fedehr_shared.tokens.batch import EventBatch
 from fedehr_shared.vocabulary.vocabulary import MASK, SPECIAL_TOKENS, UNKNOWN
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fedehr_shared.config.study import SequenceConfig
+from fedehr_shared.config.sequence import SequenceConfig
 from fedehr_shared.meds.reader import NO_TIME, NO_VISIT, Events
 from fedehr_shared.meds.schema import BIRTH_CODE
 from fedehr_shared.tokens.back_off import back_off_shares

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from fedehr_shared.config.study import VocabularyConfig
+from fedehr_shared.config.vocabulary import VocabularyConfig
 from fedehr_shared.errors import TooFewSubjectsError
 from fedehr_shared.vocabulary.histogram import quantile_cuts
 from fedehr_shared.vocabulary.report import VocabularyReport

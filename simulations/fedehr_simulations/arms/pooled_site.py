@@ -85,7 +85,7 @@ def _pool_codes(sites: Sequence[SiteFolder]) -> pa.Table:
         table = pq.read_table(site.codes_file)
         for row in table.to_pylist():
             known = rows.setdefault(row["code"], {"code": row["code"]})
-            for name in ("description", "parent_codes"):
+            for name in ("description", "parent_codes", "delay_hours"):
                 known[name] = known.get(name) or row.get(name)
     return pa.Table.from_pylist(list(rows.values()), schema=CODES_SCHEMA)
 

@@ -70,6 +70,7 @@ class Catalog:
                 "code": rows,
                 "description": [f"synthetic code {code}" for code in rows],
                 "parent_codes": [[parents[code]] if code in parents else [] for code in rows],
+                "delay_hours": pa.nulls(len(rows), pa.float32()),
             },
             schema=CODES_SCHEMA,
         )

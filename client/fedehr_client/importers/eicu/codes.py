@@ -68,6 +68,8 @@ class CodeBook:
             "code": rows,
             "description": [self._descriptions.get(code) for code in rows],
             "parent_codes": [[parent] if (parent := known[code]) else [] for code in rows],
+            # Diagnoses are charted at the bedside: they are known when entered.
+            "delay_hours": pa.nulls(len(rows), pa.float32()),
         }
         return pa.table(columns, schema=CODES_SCHEMA)
 
