@@ -26,7 +26,8 @@ any_cuts = st.none() | st.sets(st.integers(0, NUM_EDGES), max_size=9).map(
 @st.composite
 def vocabularies(draw: st.DrawFn) -> Vocabulary:
     codes = sorted(draw(st.sets(code_names, min_size=1, max_size=20)))
-    return Vocabulary(tuple(codes), tuple(draw(any_cuts) for _ in codes))
+    num_hash_buckets = draw(st.integers(0, 5))
+    return Vocabulary(tuple(codes), tuple(draw(any_cuts) for _ in codes), num_hash_buckets)
 
 
 @st.composite
@@ -105,32 +106,14 @@ def test_another_vocabulary_has_another_digest(one: Vocabulary, other: Vocabular
 def test_tokens_fill_their_range_without_gaps(vocabulary: Vocabulary) -> None:
     assert len(vocabulary.names) == vocabulary.num_tokens
     assert vocabulary.names[: len(SPECIAL_TOKENS)] == SPECIAL_TOKENS
+    first_of_all = len(SPECIAL_TOKENS) + vocabulary.num_hash_buckets
+    assert min(vocabulary.first_tokens.values()) == first_of_all
     for code in vocabulary.codes:
         first = vocabulary.first_tokens[code]
         assert vocabulary.names[first] == code
         cuts = vocabulary.cuts_of(code)
         if cuts is not None:
             assert vocabulary.names[first + len(cuts) + 1] == f"{code}//Q{len(cuts) + 1}"
-
-
-@settings(deadline=None)
-@given(
-    parents=st.dictionaries(st.sampled_from("ABCDEF"), st.sampled_from("ABCDEFGH")),
-    known=st.sets(st.sampled_from("ABCDEFGH"), min_size=1),
-    code=st.sampled_from("ABCDEFGHZ"),
-)
-def test_a_code_resolves_to_its_nearest_known_ancestor(
-    parents: dict[str, str], known: set[str], code: str
-) -> None:
-    vocabulary = Vocabulary(tuple(sorted(known)), (None,) * len(known))
-    found, steps = vocabulary.resolve(code, parents)
-    chain = [code]
-    while chain[-1] in parents and len(chain) < 20:
-        chain.append(parents[chain[-1]])
-    expected = next((c for c in chain if c in known), None)
-    assert found == expected
-    if expected is not None:
-        assert steps == chain.index(expected)
 
 
 @settings(deadline=None)
@@ -163,17 +146,27 @@ def test_a_report_with_a_list_cut_short_is_refused(
 @pytest.mark.parametrize(
     "text",
     [
-        "", "{}", "[]", "null", "3", '{"format":2,"grid_edges":16384,"codes":[]}',
-        '{"format":1,"grid_edges":256,"codes":[]}',
-        '{"format":1,"grid_edges":16384,"codes":[["A",[3,2]]]}',
-        '{"format":1,"grid_edges":16384,"codes":[["A",null],["A",null]]}',
-        '{"format":1,"grid_edges":16384,"codes":[["A",[-1]]]}',
-        '{"format":1,"grid_edges":16384,"codes":[["A"]]}',
-        '{"format":1,"grid_edges":16384,"codes":[["A",["x"]]]}',
+        "", "{}", "[]", "null", "3",
+        '{"format":3,"grid_edges":16384,"num_hash_buckets":0,"codes":[]}',
+        '{"format":2,"grid_edges":256,"num_hash_buckets":0,"codes":[]}',
+        '{"format":2,"grid_edges":16384,"num_hash_buckets":0,"codes":[["A",[3,2]]]}',
+        '{"format":2,"grid_edges":16384,"num_hash_buckets":0,"codes":[["A",null],["A",null]]}',
+        '{"format":2,"grid_edges":16384,"num_hash_buckets":0,"codes":[["A",[-1]]]}',
+        '{"format":2,"grid_edges":16384,"num_hash_buckets":0,"codes":[["A"]]}',
+        '{"format":2,"grid_edges":16384,"num_hash_buckets":0,"codes":[["A",["x"]]]}',
+        '{"format":2,"grid_edges":16384,"codes":[["A",null]]}',
+        '{"format":2,"grid_edges":16384,"num_hash_buckets":-1,"codes":[["A",null]]}',
+        '{"format":2,"grid_edges":16384,"num_hash_buckets":true,"codes":[["A",null]]}',
     ],
 )  # fmt: skip
 def test_a_text_that_is_no_vocabulary_is_refused(text: str) -> None:
     with pytest.raises(WireError):
+        Vocabulary.from_json(text)
+
+
+def test_an_older_format_is_refused_with_what_to_do() -> None:
+    text = '{"format":1,"grid_edges":16384,"codes":[["A",null]]}'
+    with pytest.raises(WireError, match=r"format 1, .* reads format 2\. Agree on it anew"):
         Vocabulary.from_json(text)
 
 

@@ -1,6 +1,6 @@
 """`answer`: one request in, one report out. Everything a site does begins here."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
@@ -132,7 +132,7 @@ def _train_report(
 
 
 def _shares(shares: BackOffShares) -> dict[str, float]:
-    named = {"exact": shares.exact, "ancestor": shares.ancestor, "unknown": shares.unknown}
+    named = asdict(shares)
     return {f"back_off.{name}": share for name, share in named.items() if share is not None}
 
 

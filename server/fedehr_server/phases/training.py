@@ -7,6 +7,7 @@ from fedehr_server.phases.model_state import ModelState
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
 from fedehr_shared.model.weights import check_tensors
+from fedehr_shared.vocabulary.resolution import STEP_NAMES
 from fedehr_shared.wire.fixed_point import FixedPointSum
 from fedehr_shared.wire.moments import moment_shapes
 from fedehr_shared.wire.payload import Arrays, Payload
@@ -28,9 +29,6 @@ def travelling_moments(
             if not (frozen and name.startswith("encoder."))
         }
     )
-
-
-BACK_OFF_STEPS = ("exact", "ancestor", "unknown")
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ class TrainingRound:
     def back_off(self) -> dict[str, dict[str, float | None]]:
         """By site, the share of its events at each step of the back-off; None: withheld."""
         return {
-            site: {step: n.metrics.get(f"back_off.{step}") for step in BACK_OFF_STEPS}
+            site: {step: n.metrics.get(f"back_off.{step}") for step in STEP_NAMES}
             for site, n in sorted(self.sites.items())
         }
 

@@ -16,3 +16,7 @@ class VocabularyConfig(Section):
     """A code is kept when this many sites report it or a code below it."""
     num_value_bins: Annotated[int, Field(ge=2, le=20)] = 10
     """Quantile bins of a numeric code (deciles by default)."""
+    num_hash_buckets: Annotated[int, Field(ge=0, le=4_096)] = 64
+    """Tokens for codes that neither the vocabulary nor their parents know: a code falls into one
+    by the words of its description. Each is a row of the embedding, which travels; 64 rows are
+    16 kB at `hidden = 64`. 0 leaves them out."""

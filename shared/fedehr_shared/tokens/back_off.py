@@ -1,4 +1,4 @@
-"""How many of a site's events the vocabulary knows exactly, by an ancestor, or not at all."""
+"""How many of a site's events the vocabulary knows, and at which step of the back-off."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedehr_shared.tokens.tokenizer import ANCESTOR, EXACT, UNKNOWN_STEP
+from fedehr_shared.vocabulary.resolution import ANCESTOR, BUCKET, EXACT, UNKNOWN_STEP
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class BackOffShares:
 
     exact: float | None
     ancestor: float | None
+    bucket: float | None
     unknown: float | None
 
 
@@ -32,12 +33,12 @@ def back_off_shares(
         subject_ids: `[events]`.
         min_cell: a share that is not zero needs events of this many subjects.
     """
-    rows = [steps == step for step in (EXACT, ANCESTOR, UNKNOWN_STEP)]
+    rows = [steps == step for step in (EXACT, ANCESTOR, BUCKET, UNKNOWN_STEP)]
     num_subjects = [np.unique(subject_ids[row]).size for row in rows]
     shares = [float(row.mean()) if steps.size else 0.0 for row in rows]
     hidden = {i for i, num in enumerate(num_subjects) if 0 < num < min_cell}
     while 0 < _num_subjects_of(hidden, rows, subject_ids) < min_cell:
-        rest = [i for i in range(3) if i not in hidden and shares[i] > 0]
+        rest = [i for i in range(len(rows)) if i not in hidden and shares[i] > 0]
         if not rest:
             break
         hidden.add(min(rest, key=lambda i: shares[i]))

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from fedehr_shared.meds.reader import Events
 from fedehr_shared.meds.schema import BIRTH_CODE
 from fedehr_shared.vocabulary.grid import bin_of
+from fedehr_shared.vocabulary.resolution import EXACT, UNKNOWN_STEP
 from fedehr_shared.vocabulary.vocabulary import UNKNOWN, Vocabulary
-
-EXACT, ANCESTOR, UNKNOWN_STEP = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class TokenizedEvents:
 
     Attributes:
         tokens: `[events]` int32; `UNKNOWN` where no ancestor is known.
-        steps: `[events]` int8: `EXACT`, `ANCESTOR` or `UNKNOWN_STEP`.
+        steps: `[events]` int8, as in `Resolution`.
         keep: `[events]` bool: False for births, which give ages and no token.
     """
 
@@ -38,10 +37,9 @@ def tokenize(events: Events, vocabulary: Vocabulary, parents: Mapping[str, str])
     first = np.full(len(events.codes), UNKNOWN, dtype=np.int32)
     step = np.full(len(events.codes), UNKNOWN_STEP, dtype=np.int8)
     for index, code in enumerate(events.codes):
-        known, num_steps = vocabulary.resolve(code, parents)
-        if known is not None:
-            first[index] = vocabulary.first_tokens[known]
-            step[index] = EXACT if num_steps == 0 else ANCESTOR
+        resolution = vocabulary.resolve(code, parents, None)
+        first[index] = resolution.token
+        step[index] = resolution.step
     tokens = first[events.code_indices]
     steps = step[events.code_indices]
     tokens = tokens + _value_offsets(events, vocabulary, steps == EXACT)

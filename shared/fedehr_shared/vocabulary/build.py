@@ -28,7 +28,8 @@ def build_vocabulary(reports: Sequence[VocabularyReport], config: VocabularyConf
             f"no code occurs in min_cell subjects at {config.min_sites} site(s), so there is no "
             "vocabulary. Lower [vocabulary] min_sites, or add sites or subjects."
         )
-    return Vocabulary(tuple(kept), tuple(_cuts(code, reports, config) for code in kept))
+    cuts = tuple(_cuts(code, reports, config) for code in kept)
+    return Vocabulary(tuple(kept), cuts, config.num_hash_buckets)
 
 
 def _with_ancestors(codes: Iterable[str], parents: Mapping[str, str]) -> set[str]:

@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedehr_shared.errors import WireError
+from fedehr_shared.vocabulary.ancestors import candidates
+from fedehr_shared.vocabulary.description import bucket_of
 from fedehr_shared.vocabulary.grid import NUM_EDGES
+from fedehr_shared.vocabulary.resolution import ANCESTOR, BUCKET, EXACT, UNKNOWN_STEP, Resolution
+
+FORMAT = 2
+"""Of the file. 2 added the buckets of descriptions; 1 had none."""
 
 PAD, UNKNOWN, MASK, START = 0, 1, 2, 3
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[MASK]", "[START]")
@@ -18,19 +24,27 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[MASK]", "[START]")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Codes in token order, each with the cuts of its quantile bins (empty: no values).
+    """Special tokens, buckets of descriptions, then the codes with their quantile bins.
 
     A code owns one token for events without a value, and, if it has cuts or any value was
     reported, one fused token `CODE//Qn` a bin right after it.
+
+    Attributes:
+        codes: in token order.
+        cuts: each code's inner bin edges on the grid; None: the code carries no values.
+        num_hash_buckets: tokens for codes that are known by their description alone.
     """
 
     codes: tuple[str, ...]
     cuts: tuple[tuple[int, ...] | None, ...]
+    num_hash_buckets: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse doubled codes and cuts that do not rise."""
+        """Refuse doubled codes, cuts that do not rise and a negative number of buckets."""
         if len(self.codes) != len(self.cuts) or len(set(self.codes)) != len(self.codes):
             raise WireError("a vocabulary names a code twice or lacks its cuts. Ask again.")
+        if self.num_hash_buckets < 0:
+            raise WireError("a vocabulary has fewer than 0 buckets. Ask again.")
         for cuts in self.cuts:
             if cuts is not None and (
                 list(cuts) != sorted(set(cuts)) or any(not 0 <= c <= NUM_EDGES for c in cuts)
@@ -41,7 +55,7 @@ class Vocabulary:
     def first_tokens(self) -> dict[str, int]:
         """Each code's first token (the one for events without a value)."""
         first: dict[str, int] = {}
-        token = len(SPECIAL_TOKENS)
+        token = len(SPECIAL_TOKENS) + self.num_hash_buckets
         for code, cuts in zip(self.codes, self.cuts, strict=True):
             first[code] = token
             token += 1 + (0 if cuts is None else len(cuts) + 1)
@@ -49,36 +63,41 @@ class Vocabulary:
 
     @cached_property
     def num_tokens(self) -> int:
-        """All tokens, the special ones included."""
+        """All tokens, the special ones and the buckets included."""
         bins = sum(len(cuts) + 1 for cuts in self.cuts if cuts is not None)
-        return len(SPECIAL_TOKENS) + len(self.codes) + bins
+        return len(SPECIAL_TOKENS) + self.num_hash_buckets + len(self.codes) + bins
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Every token's name, in order: `CODE`, `CODE//Q1`, ..."""
+        """Every token's name, in order: `[UNK]`, `[BUCKET 1]`, `CODE`, `CODE//Q1`, ..."""
         names = list(SPECIAL_TOKENS)
+        names += [f"[BUCKET {number}]" for number in range(1, self.num_hash_buckets + 1)]
         for code, cuts in zip(self.codes, self.cuts, strict=True):
             names.append(code)
             if cuts is not None:
                 names += [f"{code}//Q{number}" for number in range(1, len(cuts) + 2)]
         return tuple(names)
 
-    def resolve(self, code: str, parents: Mapping[str, str]) -> tuple[str | None, int]:
-        """The nearest known code at or above `code`, and the steps up to it.
+    def resolve(self, code: str, parents: Mapping[str, str], description: str | None) -> Resolution:
+        """The token of a code, or of what is nearest to it.
 
-        Returns:
-            `(None, steps)` when no ancestor is known: the event becomes `[UNK]`.
+        In order: the code; its ancestors by `parents`, nearest first, and by the spelling of
+        ICD and ATC codes; each in ICD's other spelling too, with or without the point; the
+        bucket of the description's words; `[UNK]`.
+
+        Args:
+            code: as the site spells it.
+            parents: the site's own parents of its codes; a cycle does no harm.
+            description: the site's text for the code, if it has one.
         """
-        seen: set[str] = set()
-        steps = 0
-        at: str | None = code
-        while at is not None and at not in seen:
-            if at in self.first_tokens:
-                return at, steps
-            seen.add(at)
-            at = parents.get(at)
-            steps += 1
-        return None, steps
+        for known in candidates(code, parents):
+            if known in self.first_tokens:
+                step = EXACT if known == code else ANCESTOR
+                return Resolution(self.first_tokens[known], step, known)
+        bucket = bucket_of(description, self.num_hash_buckets)
+        if bucket is not None:
+            return Resolution(len(SPECIAL_TOKENS) + bucket, BUCKET, None)
+        return Resolution(UNKNOWN, UNKNOWN_STEP, None)
 
     def cuts_of(self, code: str) -> NDArray[np.int32] | None:
         """The quantile cuts of a known code, None if it carries no values."""
@@ -95,7 +114,12 @@ class Vocabulary:
             [code, None if cuts is None else list(cuts)]
             for code, cuts in zip(self.codes, self.cuts, strict=True)
         ]
-        content = {"format": 1, "grid_edges": NUM_EDGES, "codes": entries}
+        content = {
+            "format": FORMAT,
+            "grid_edges": NUM_EDGES,
+            "num_hash_buckets": self.num_hash_buckets,
+            "codes": entries,
+        }
         return json.dumps(content, separators=(",", ":"))
 
     @classmethod
@@ -107,15 +131,31 @@ class Vocabulary:
         """
         try:
             content = json.loads(text)
-            if content["format"] != 1 or content["grid_edges"] != NUM_EDGES:
-                raise WireError("the vocabulary has another format. Use the same fedehr version.")
+            _check_format(content["format"], content["grid_edges"])
+            num_hash_buckets = content["num_hash_buckets"]
             entries = [(str(code), cuts) for code, cuts in content["codes"]]
             cuts = tuple(None if c is None else tuple(int(x) for x in c) for _, c in entries)
         except (ValueError, KeyError, TypeError) as error:
             raise WireError("the vocabulary cannot be read. Ask the coordinator.") from error
-        return cls(tuple(code for code, _ in entries), cuts)
+        if type(num_hash_buckets) is not int:
+            raise WireError("the vocabulary cannot be read. Ask the coordinator.")
+        return cls(tuple(code for code, _ in entries), cuts, num_hash_buckets)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of `to_json`, in hexadecimal."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def _check_format(number: object, grid_edges: object) -> None:
+    if number != FORMAT:
+        raise WireError(
+            f"the vocabulary has format {number!r:.20}, and this version of fedehr reads format "
+            f"{FORMAT}. Agree on it anew: run a study without [vocabulary] reuse; or read it with "
+            "the version that wrote it."
+        )
+    if grid_edges != NUM_EDGES:
+        raise WireError(
+            f"the vocabulary has a grid of {grid_edges!r:.20} edges instead of {NUM_EDGES}. Use "
+            "the version of fedehr that wrote it, or agree on a vocabulary anew."
+        )
