@@ -14,7 +14,7 @@ from fedehr_shared.meds.schema import BIRTH_CODE
 from fedehr_shared.tokens.batch import MAX_VISITS
 from fedehr_shared.tokens.collate import Window, collate, random_window, window_before
 from fedehr_shared.tokens.sequences import build_store
-from fedehr_shared.tokens.store import TokenStore
+from fedehr_shared.tokens.store import HOURS_PER_YEAR, TokenStore
 from fedehr_shared.tokens.tokenizer import tokenize
 from fedehr_shared.vocabulary.grid import bin_of
 from fedehr_shared.vocabulary.vocabulary import START, UNKNOWN, Vocabulary
@@ -132,7 +132,8 @@ def test_the_store_is_that_of_the_slow_reference(events: Events, config: Sequenc
         assert store.times[begin:end].tolist() == [w for _, w, _, _ in tokens]
         assert store.visits[begin:end].tolist() == [v for _, _, _, v in tokens]
         ages = np.asarray([a for _, _, a, _ in tokens])
-        assert store.ages[begin:end] == pytest.approx(ages, rel=1e-5, nan_ok=True)
+        found = store.first_ages[row] + store.hours[begin:end] / HOURS_PER_YEAR
+        assert found == pytest.approx(ages, rel=1e-5, nan_ok=True)
 
 
 @settings(deadline=None, max_examples=200)
@@ -210,7 +211,9 @@ def test_a_batch_is_its_windows_end_to_end(events: Events, context: int, seed: i
         times = store.times[inside]
         hours = [0.0, *((times - times[:1]) / HOUR).tolist()]
         assert batch.hours[begin:end].tolist() == pytest.approx(hours)
-        ages = [0.0, *(np.nan_to_num(store.ages[inside]) / 100).tolist()]
+        row = np.searchsorted(store.offsets, window.begin, side="right") - 1
+        years = store.first_ages[row] + store.hours[inside] / HOURS_PER_YEAR
+        ages = [0.0, *(np.nan_to_num(years) / 100).tolist()]
         assert batch.ages[begin:end].tolist() == pytest.approx(ages, rel=1e-5)
         visits = [0, *(min(v, MAX_VISITS - 1) for v in store.visits[inside].tolist())]
         assert batch.visits[begin:end].tolist() == visits
@@ -239,7 +242,7 @@ def test_a_store_comes_back_from_disk(
     store.save(folder, {"vocabulary": "v"})
     again = TokenStore.load(folder, {"vocabulary": "v"})
     assert again is not None
-    for name in ("tokens", "times", "ages", "visits", "offsets", "subject_ids"):
+    for name in ("tokens", "times", "hours", "visits", "offsets", "subject_ids", "first_ages"):
         np.testing.assert_array_equal(getattr(again, name), getattr(store, name))
     assert again.back_off == store.back_off
     assert TokenStore.load(folder, {"vocabulary": "other"}) is None

@@ -1,4 +1,4 @@
-"""Reading a site's MEDS dataset into flat arrays."""
+"""Reading a site's MEDS dataset whole: its splits, its labels, all its events."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,36 +11,22 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fedehr_shared.errors import DataError
+from fedehr_shared.meds.code_table import read_codes
+from fedehr_shared.meds.event_stream import stream_events
+from fedehr_shared.meds.events import NO_TIME, NO_VISIT, Events, join_events
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.schema import SPLITS
 
-NO_TIME = np.iinfo(np.int64).min
-NO_VISIT = -1
-
-
-@dataclass(frozen=True)
-class Events:
-    """A site's events, sorted by subject and time, static events first.
-
-    Attributes:
-        subject_ids: `[events]` int64.
-        times: `[events]` int64, microseconds since 1970; `NO_TIME` for static events.
-        code_indices: `[events]` int32 into `codes`.
-        values: `[events]` float32, NaN where there is none.
-        visit_ids: `[events]` int64, `NO_VISIT` outside a hospital stay.
-        codes: every code of the events.
-    """
-
-    subject_ids: NDArray[np.int64]
-    times: NDArray[np.int64]
-    code_indices: NDArray[np.int32]
-    values: NDArray[np.float32]
-    visit_ids: NDArray[np.int64]
-    codes: tuple[str, ...]
-
-    def __len__(self) -> int:
-        """The number of events."""
-        return int(self.subject_ids.size)
+__all__ = [
+    "NO_TIME",
+    "NO_VISIT",
+    "Events",
+    "Labels",
+    "read_events",
+    "read_labels",
+    "read_parents",
+    "read_splits",
+]
 
 
 @dataclass(frozen=True)
@@ -53,28 +39,12 @@ class Labels:
 
 
 def read_events(site: SiteFolder) -> Events:
-    """Read all events of a site.
+    """All events of a site at once: for small sites; `stream_events` is for any.
 
     Raises:
-        DataError: a shard is damaged, lacks a column, or is not sorted by subject and time.
+        DataError: as `stream_events`, or `codes.parquet` is damaged.
     """
-    tables = [_read_table(file, ["subject_id", "time", "code"]) for file in site.data_files]
-    table = pa.concat_tables([_complete(table) for table in tables]).combine_chunks()
-    if table.num_rows == 0:
-        raise DataError(f"site '{site.name}' has no events. Import its records again.")
-    code_column = pc.dictionary_encode(table.column("code")).combine_chunks()
-    if isinstance(code_column, pa.ChunkedArray):
-        code_column = code_column.chunk(0)
-    events = Events(
-        subject_ids=_numpy(table, "subject_id", 0),
-        times=_numpy(table, "time", NO_TIME),
-        code_indices=code_column.indices.to_numpy(zero_copy_only=False).astype(np.int32),
-        values=_numpy(table, "numeric_value", float("nan")),
-        visit_ids=_numpy(table, "visit_id", NO_VISIT),
-        codes=tuple(code_column.dictionary.to_pylist()),
-    )
-    _check_order(events, site.name)
-    return events
+    return join_events(list(stream_events(site, read_codes(site))))
 
 
 def read_parents(site: SiteFolder) -> dict[str, str]:
@@ -132,16 +102,6 @@ def _read_table(file: Path, columns: list[str]) -> pa.Table:
     return table
 
 
-def _complete(table: pa.Table) -> pa.Table:
-    """The columns that we read, optional ones filled with nulls, in one order."""
-    optional = {"numeric_value": pa.float32(), "visit_id": pa.int64()}
-    for name, kind in optional.items():
-        if name not in table.column_names:
-            table = table.append_column(name, pa.nulls(table.num_rows, kind))
-    kinds = {"subject_id": pa.int64(), "time": pa.timestamp("us"), "code": pa.string(), **optional}
-    return table.select(list(kinds)).cast(pa.schema(kinds.items()))
-
-
 def _numpy(table: pa.Table, name: str, null: float) -> NDArray[Any]:
     column = table.column(name)
     if pa.types.is_timestamp(column.type):
@@ -149,15 +109,3 @@ def _numpy(table: pa.Table, name: str, null: float) -> NDArray[Any]:
     filled = pc.fill_null(column, pa.scalar(null, column.type))
     result: NDArray[Any] = filled.to_numpy()
     return result
-
-
-def _check_order(events: Events, site: str) -> None:
-    same_subject = events.subject_ids[1:] == events.subject_ids[:-1]
-    backwards = bool(np.any(events.times[1:][same_subject] < events.times[:-1][same_subject]))
-    starts = np.concatenate([[True], ~same_subject])
-    scattered = np.unique(events.subject_ids).size != int(starts.sum())
-    if backwards or scattered:
-        raise DataError(
-            f"the events of site '{site}' are not sorted by subject and time, or a subject lies "
-            "in two shards. Import them again."
-        )

@@ -41,13 +41,15 @@ def build_store(
     if sequence.skip_repeats:
         keep &= ~_is_repeat(events, tokenized.tokens, visits)
     subject_ids, starts = np.unique(events.subject_ids[keep], return_index=True)
+    firsts = np.repeat(times[keep][starts], np.diff(np.append(starts, int(keep.sum()))))
     return TokenStore(
         tokens=tokenized.tokens[keep],
         times=times[keep],
-        ages=_ages(events, times)[keep],
+        hours=((times[keep] - firsts) / MICROSECONDS_PER_HOUR).astype(np.float32),
         visits=visits[keep],
         offsets=np.append(starts, int(keep.sum())).astype(np.int64),
         subject_ids=subject_ids,
+        first_ages=_ages(events, times)[keep][starts],
         back_off=shares,
     )
 

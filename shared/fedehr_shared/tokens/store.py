@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from fedehr_shared.errors import DataError
 from fedehr_shared.tokens.back_off import BackOffShares
 
-_ARRAYS = ("tokens", "times", "ages", "visits", "offsets", "subject_ids")
+_ARRAYS = ("tokens", "times", "hours", "visits", "offsets", "subject_ids", "first_ages")
 _MANIFEST = "manifest.json"
+HOURS_PER_YEAR = 365.25 * 24
 
 
 @dataclass(frozen=True)
@@ -23,21 +24,24 @@ class TokenStore:
 
     Attributes:
         tokens: `[tokens]` int32.
-        times: `[tokens]` int64, microseconds since 1970; static tokens carry the time of the
-            subject's first event.
-        ages: `[tokens]` float32, years at the event; NaN where the birth is unknown.
+        times: `[tokens]` int64, microseconds since 1970, when the event is known; static tokens
+            carry the time of the subject's first timed event.
+        hours: `[tokens]` float32, since the subject's first timed event.
         visits: `[tokens]` int32, ordinal of the hospital stay within the subject, 0 outside.
         offsets: `[subjects + 1]` int64, where each subject's tokens begin.
-        subject_ids: `[subjects]` int64, rising.
+        subject_ids: `[subjects]` int64, each once, in any order.
+        first_ages: `[subjects]` float32, years at the subject's first timed event, NaN where
+            unknown. A token's age is `first_ages + hours / HOURS_PER_YEAR`.
         back_off: the share of events at each step of the back-off.
     """
 
     tokens: NDArray[np.int32]
     times: NDArray[np.int64]
-    ages: NDArray[np.float32]
+    hours: NDArray[np.float32]
     visits: NDArray[np.int32]
     offsets: NDArray[np.int64]
     subject_ids: NDArray[np.int64]
+    first_ages: NDArray[np.float32]
     back_off: BackOffShares
 
     @property
@@ -47,9 +51,10 @@ class TokenStore:
 
     def rows_of(self, subject_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """The row of each subject, -1 for those that the store does not hold. `[n]` to `[n]`."""
-        rows = np.searchsorted(self.subject_ids, subject_ids)
-        rows = np.minimum(rows, self.num_subjects - 1)
-        return np.where(self.subject_ids[rows] == subject_ids, rows, -1)
+        order = np.argsort(self.subject_ids)
+        rising = self.subject_ids[order]
+        places = np.minimum(np.searchsorted(rising, subject_ids), self.num_subjects - 1)
+        return np.where(rising[places] == subject_ids, order[places], -1)
 
     def save(self, folder: Path, about: Mapping[str, str]) -> None:
         """Write the store; it appears under its name only when complete."""
@@ -58,7 +63,7 @@ class TokenStore:
         try:
             for name in _ARRAYS:
                 np.save(partial / f"{name}.npy", getattr(self, name))
-            manifest = {"format": 1, **about, "back_off": asdict(self.back_off)}
+            manifest = {"format": 2, **about, "back_off": asdict(self.back_off)}
             (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
             shutil.rmtree(folder, ignore_errors=True)
             partial.rename(folder)
@@ -87,6 +92,7 @@ class TokenStore:
         return store
 
     def _check_sizes(self) -> None:
-        sizes = {array.size for array in (self.tokens, self.times, self.ages, self.visits)}
-        if sizes != {int(self.offsets[-1])} or self.offsets.size != self.num_subjects + 1:
+        num_tokens = {array.size for array in (self.tokens, self.times, self.hours, self.visits)}
+        num_subjects = {self.subject_ids.size, self.first_ages.size, self.offsets.size - 1}
+        if num_tokens != {int(self.offsets[-1])} or len(num_subjects) != 1:
             raise ValueError("the arrays differ in length")

@@ -13,7 +13,7 @@ from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.reader import read_labels, read_splits
 from fedehr_shared.meds.schema import SPLITS
-from fedehr_shared.tokens.store import TokenStore
+from fedehr_shared.tokens.store import HOURS_PER_YEAR, TokenStore
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_simulations.outcome.finished_run import site_location
 
@@ -71,5 +71,7 @@ def _bag(store: TokenStore, examples: Examples, num_tokens: int) -> Bag:
     owners = np.repeat(np.arange(len(examples)), ends - begins)
     counts = csr_matrix((np.ones(tokens.size), (owners, tokens)), shape=(len(examples), num_tokens))
     ages = np.full(len(examples), np.nan)
-    ages[ends > begins] = store.ages[ends[ends > begins] - 1]
+    seen = ends > begins
+    years = store.hours[ends[seen] - 1] / HOURS_PER_YEAR
+    ages[seen] = store.first_ages[rows[seen]] + years
     return Bag(counts, ages, examples)

@@ -31,11 +31,12 @@ def _store(events: Events) -> TokenStore:
     return TokenStore(
         tokens=np.arange(size, dtype=np.int32),
         times=events.times,
-        ages=np.zeros(size, dtype=np.float32),
+        hours=np.zeros(size, dtype=np.float32),
         visits=np.zeros(size, dtype=np.int32),
         offsets=np.append(starts, size).astype(np.int64),
         subject_ids=subject_ids,
-        back_off=BackOffShares(1.0, 0.0, 0.0),
+        first_ages=np.full(subject_ids.size, np.nan, dtype=np.float32),
+        back_off=BackOffShares(1.0, 0.0, 0.0, 0.0),
     )
 
 

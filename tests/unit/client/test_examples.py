@@ -12,11 +12,12 @@ from fedehr_shared.tokens.store import TokenStore
 STORE = TokenStore(
     tokens=np.arange(10, 16, dtype=np.int32),
     times=np.asarray([0, 5, 9, 1, 2, 3], np.int64),
-    ages=np.zeros(6, np.float32),
+    hours=np.zeros(6, np.float32),
     visits=np.zeros(6, np.int32),
     offsets=np.asarray([0, 3, 6], np.int64),
     subject_ids=np.asarray([1, 2], np.int64),
-    back_off=BackOffShares(1.0, 0.0, 0.0),
+    first_ages=np.zeros(2, np.float32),
+    back_off=BackOffShares(1.0, 0.0, 0.0, 0.0),
 )
 SPLITS = {1: "train", 2: "train", 3: "train", 4: "held_out"}
 

@@ -9,10 +9,10 @@ import pytest
 from fedehr_shared.errors import DataError
 from fedehr_shared.tokens.back_off import BackOffShares, back_off_shares
 from fedehr_shared.tokens.store import TokenStore
-from fedehr_shared.tokens.tokenizer import ANCESTOR, EXACT, UNKNOWN_STEP
+from fedehr_shared.vocabulary.resolution import ANCESTOR, EXACT, UNKNOWN_STEP
 
 ABOUT = {"vocabulary": "digest"}
-ARRAYS = ("tokens", "times", "ages", "visits", "offsets", "subject_ids")
+ARRAYS = ("tokens", "times", "hours", "visits", "offsets", "subject_ids", "first_ages")
 
 
 @pytest.fixture
@@ -20,11 +20,12 @@ def folder(tmp_path: Path) -> Path:
     store = TokenStore(
         tokens=np.asarray([4, 5, 6], np.int32),
         times=np.asarray([0, 1, 2], np.int64),
-        ages=np.asarray([1.0, 2.0, np.nan], np.float32),
+        hours=np.asarray([0.0, 0.0, 1.0], np.float32),
         visits=np.asarray([0, 1, 1], np.int32),
         offsets=np.asarray([0, 1, 3], np.int64),
         subject_ids=np.asarray([7, 9], np.int64),
-        back_off=BackOffShares(0.5, None, None),
+        first_ages=np.asarray([1.0, np.nan], np.float32),
+        back_off=BackOffShares(0.5, None, None, 0.0),
     )
     store.save(tmp_path / "tokens", ABOUT)
     assert TokenStore.load(tmp_path / "tokens", ABOUT) is not None
@@ -80,8 +81,8 @@ def _shares(exact: int, ancestor: int, unknown: int) -> BackOffShares:
 
 
 def test_shares_add_up_where_all_may_be_told() -> None:
-    assert _shares(20, 10, 10) == BackOffShares(0.5, 0.25, 0.25)
-    assert _shares(20, 20, 0) == BackOffShares(0.5, 0.5, 0.0)
+    assert _shares(20, 10, 10) == BackOffShares(0.5, 0.25, 0.0, 0.25)
+    assert _shares(20, 20, 0) == BackOffShares(0.5, 0.5, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("counts", [(20, 10, 3), (20, 3, 10), (3, 20, 10), (20, 0, 4)])
@@ -95,5 +96,5 @@ def test_a_withheld_share_cannot_be_found_by_subtraction(counts: tuple[int, int,
 
 def test_two_small_shares_cannot_be_found_together() -> None:
     # Three and one subjects: told alone, the large share would count the four by subtraction.
-    assert _shares(20, 3, 1) == BackOffShares(None, None, None)
+    assert _shares(20, 3, 1) == BackOffShares(None, None, 0.0, None)
     assert _shares(20, 3, 2) == BackOffShares(0.8, None, None)

@@ -1,0 +1,110 @@
+"""One shard of a MEDS dataset, read batch by batch into `Events`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fedehr_shared.errors import DataError
+from fedehr_shared.meds.code_table import CodeTable
+from fedehr_shared.meds.events import NO_TIME, NO_VISIT, Events
+
+_REQUIRED = ("subject_id", "time", "code")
+_OPTIONAL = ("numeric_value", "visit_id")
+
+
+class CodeIndex:
+    """Turns a column of codes into rows of a `CodeTable`, one look-up a distinct code."""
+
+    def __init__(self, codes: CodeTable) -> None:
+        self._row_of = {code: row for row, code in enumerate(codes.codes)}
+        self._dictionary: pa.Array | None = None
+        self._rows = np.empty(0, dtype=np.int32)
+
+    def rows_of(self, column: pa.Array) -> NDArray[np.int32] | None:
+        """Each code's row, `[n]` to `[n]`; None where the table lacks one of the codes.
+
+        Args:
+            column: strings, or a dictionary of strings; without nulls.
+        """
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        # A shard's batches share a dictionary until a row group brings another.
+        if self._dictionary is None or not column.dictionary.equals(self._dictionary):
+            found = [self._row_of.get(code, -1) for code in column.dictionary.to_pylist()]
+            self._rows = np.asarray(found, dtype=np.int32)
+            self._dictionary = column.dictionary
+        rows: NDArray[np.int32] = self._rows[column.indices.to_numpy(zero_copy_only=False)]
+        # A dictionary may name codes that no event has.
+        if self._rows.size and self._rows.min() < 0 and rows.size and rows.min() < 0:
+            return None
+        return rows
+
+
+def read_shard(file: Path, codes: CodeTable, index: CodeIndex, num_rows: int) -> Iterator[Events]:
+    """The shard's events in file order, at most `num_rows` at a time; never an empty part.
+
+    Raises:
+        DataError: the file is damaged, lacks a column, holds an event without a subject or a
+            code, a column of another type, or a code that `codes` lacks.
+    """
+    try:
+        with pq.ParquetFile(file, read_dictionary=["code"], pre_buffer=False) as shard:
+            columns = _columns_of(shard, file)
+            for batch in shard.iter_batches(num_rows, columns=columns, use_threads=False):
+                if batch.num_rows:
+                    yield _to_events(batch, codes, index, file)
+    except (OSError, pa.ArrowException):
+        # Arrow's own words may quote a value.
+        raise DataError(
+            f"cannot read {file}: it is missing, damaged, or a column has another type than MEDS "
+            "says. Import the records again."
+        ) from None
+
+
+def _columns_of(shard: pq.ParquetFile, file: Path) -> list[str]:
+    names = shard.schema_arrow.names
+    missing = [name for name in _REQUIRED if name not in names]
+    if missing:
+        raise DataError(f"{file} lacks the column(s) {missing}. Import the records again.")
+    return [*_REQUIRED, *(name for name in _OPTIONAL if name in names)]
+
+
+def _to_events(batch: pa.RecordBatch, codes: CodeTable, index: CodeIndex, file: Path) -> Events:
+    if batch.column("subject_id").null_count or batch.column("code").null_count:
+        raise DataError(f"{file} holds an event without a subject or a code. Import again.")
+    code_indices = index.rows_of(batch.column("code"))
+    if code_indices is None:
+        raise DataError(
+            f"{file} holds a code that metadata/codes.parquet does not name. Import the records "
+            "again."
+        )
+    times = batch.column("time").cast(pa.timestamp("us")).cast(pa.int64())
+    return Events(
+        subject_ids=_filled(batch.column("subject_id"), pa.int64(), 0),
+        times=_filled(times, pa.int64(), NO_TIME),
+        code_indices=code_indices,
+        values=_optional(batch, "numeric_value", pa.float32(), float("nan")),
+        visit_ids=_optional(batch, "visit_id", pa.int64(), NO_VISIT),
+        codes=codes.codes,
+    )
+
+
+def _optional(batch: pa.RecordBatch, name: str, kind: pa.DataType, null: float) -> NDArray[Any]:
+    if name in batch.schema.names:
+        return _filled(batch.column(name), kind, null)
+    return np.full(batch.num_rows, null, dtype=kind.to_pandas_dtype())
+
+
+def _filled(column: pa.Array, kind: pa.DataType, null: float) -> NDArray[Any]:
+    # Only a value may lose digits: MEDS keeps values in 32 bits.
+    column = column.cast(kind, safe=not pa.types.is_floating(kind))
+    if column.null_count:
+        column = pc.fill_null(column, pa.scalar(null, kind))
+    array: NDArray[Any] = column.to_numpy()
+    return array
