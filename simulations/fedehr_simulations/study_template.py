@@ -50,8 +50,21 @@ WORDS: dict[str, str] = {
     ),
     "vocabulary.min_sites": "Sites that must report a code, or a code below it, to keep it.",
     "vocabulary.num_value_bins": "Quantile bins of a code with values: 10 are deciles.",
+    "cohort": "Whose labels count; pre-training sees every record all the same.",
+    "cohort.min_age_years": "Years at the prediction time.",
+    "cohort.max_age_years": "Years at the prediction time; 200 is no bound.",
+    "cohort.setting": (
+        "Regular expression over whole codes (RE2): one must be known by the prediction time in "
+        "the same visit, for example ICU_ADMISSION(//.*)?; empty: anywhere."
+    ),
+    "cohort.start_date": "First day of prediction, as 2024-12-31; empty: any.",
+    "cohort.end_date": "Last day of prediction; empty: any.",
+    "cohort.min_history_hours": "Hours from the first known event to the prediction.",
     "sequence": "How a subject's events become one sequence.",
-    "sequence.context": "Tokens. Longer histories lose their oldest events.",
+    "sequence.context": (
+        "Tokens. Of a longer history pre-training reads another stretch each epoch, and "
+        "fine-tuning and scoring the latest."
+    ),
     "sequence.skip_repeats": (
         "Leave out a measurement in the same bin as the one before it in the same stay."
     ),
@@ -64,6 +77,13 @@ WORDS: dict[str, str] = {
     "masking.rate": "Share of positions that are hidden and to be found.",
     "masking.mask_share": "Share of the hidden positions that show [MASK].",
     "masking.random_share": "Share of them that show a random token; the rest stays as it was.",
+    "masking.hide_copies": (
+        "Hide all events of a code in a stay (outside stays: in a day) together, lest one copy "
+        "give away another."
+    ),
+    "masking.whole_visit_share": (
+        "Share of sequences in which one whole stay or day is hidden instead of single codes."
+    ),
     "pretraining": "Masked-event pre-training on the train split; 0 rounds leave it out.",
     **{f"pretraining.{key}": words for key, words in _PHASE.items()},
     "finetuning": "Fine-tuning with one head a task, from the pre-trained weights.",

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from fedehr_shared.config.cohort import CohortConfig
 from fedehr_shared.config.masking import MaskingConfig
 from fedehr_shared.config.name import Name, Share
 from fedehr_shared.config.section import Section, parse, read_toml
@@ -104,6 +105,7 @@ class StudyConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     federation: FederationConfig = FederationConfig()
     vocabulary: VocabularyConfig = VocabularyConfig()
+    cohort: CohortConfig = CohortConfig()
     sequence: SequenceConfig = SequenceConfig()
     model: ModelConfig = ModelConfig()
     masking: MaskingConfig = MaskingConfig()
