@@ -1,0 +1,53 @@
+"""DuckDB's errors as ours: its own texts quote records, so none of them is passed on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+
+from fedehr_client.importers.engine.settings import ImportSettings
+from fedehr_shared.errors import DataError
+
+
+@contextmanager
+def database_errors(settings: ImportSettings) -> Iterator[None]:
+    """Within, an error of DuckDB becomes a `DataError` that names the setting to change.
+
+    Raises:
+        DataError: DuckDB ran out of memory or disk, or could not run a query.
+    """
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise KeyboardInterrupt from None
+    except duckdb.OutOfMemoryException as error:
+        raise DataError(_describe_shortage(settings, str(error))) from None
+    except duckdb.Error as error:
+        if _is_disk_full(error):
+            raise DataError(_describe_disk(settings)) from None
+        raise DataError(
+            f"a query over the source tables failed ({type(error).__name__}). The tables are not "
+            "what the importer expects; check them against its documentation, or report it."
+        ) from None
+
+
+def _describe_shortage(settings: ImportSettings, text: str) -> str:
+    if "max_temp_directory_size" in text or "temp directory" in text.lower():
+        return _describe_disk(settings)
+    limit = settings.memory_limit_bytes // 10**6
+    return f"the import ran out of its {limit} MB of memory. Raise --memory-limit."
+
+
+def _describe_disk(settings: ImportSettings) -> str:
+    where = f" ({settings.temp_folder})" if settings.temp_folder else ""
+    return (
+        f"the disk of the temporary folder{where} is full. Free some space, or name another "
+        "folder with --temp."
+    )
+
+
+def _is_disk_full(error: duckdb.Error) -> bool:
+    text = str(error).lower()
+    return isinstance(error, duckdb.IOException) and (
+        "no space left" in text or "disk quota" in text or "file too large" in text
+    )

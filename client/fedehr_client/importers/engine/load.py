@@ -1,0 +1,175 @@
+"""Source tables into the workspace: each file is read once, checked, typed and set aside.
+
+The rows are staged as Parquet in the workspace's private folder, so that an importer may
+read its tables as often as it likes at the speed of Parquet, whatever the source was.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from fedehr_client.importers.engine.csv_file import CsvFile, CsvFormat, examine_csv
+from fedehr_client.importers.engine.rejects import Rejects, take_rejects
+from fedehr_client.importers.engine.row_source import (
+    RowSource,
+    csv_rows,
+    identifier,
+    parquet_rows,
+    path_literal,
+    relation_rows,
+)
+from fedehr_client.importers.engine.staging import Staged, stage_rows
+from fedehr_client.importers.engine.table import SourceTable
+from fedehr_client.importers.engine.transcode import check_gzip, transcode
+from fedehr_client.importers.engine.workspace import Workspace
+from fedehr_shared.errors import DataError
+
+
+def open_table(
+    workspace: Workspace,
+    table: SourceTable,
+    files: Sequence[Path],
+    csv: CsvFormat | None = None,
+) -> str | None:
+    """Make a view named `table.name` of the files' well-formed rows, with typed columns.
+
+    Rows that break a rule are counted in `workspace.bad_rows`; through several files their
+    numbers run on.
+
+    Args:
+        csv: what is known of the files' encoding and delimiter.
+
+    Returns:
+        The view's name; null where there is no file.
+
+    Raises:
+        DataError: a file is damaged, lacks a column, or holds too many bad rows.
+    """
+    if not files:
+        return None
+    staged, first_row = [], 0
+    for file in files:
+        target = workspace.new_file(f"{table.name}.parquet")
+        if file.name.lower().endswith(".parquet"):
+            part, num_rows = _stage_parquet(workspace, table, file, target, first_row)
+        else:
+            part, num_rows = _stage_csv(
+                workspace, table, file, csv or CsvFormat(), target, first_row
+            )
+        staged.append(part)
+        first_row += num_rows
+    return _make_view(workspace, table, staged)
+
+
+def open_relation(workspace: Workspace, table: SourceTable, relation: str) -> str:
+    """Make the same view of a DuckDB relation: a name, or a subquery in brackets.
+
+    It is read once, so it may be a stream.
+
+    Raises:
+        DataError: the relation lacks a column, or holds too many bad rows.
+    """
+    source = relation_rows(workspace.connection, table, relation)
+    target = workspace.new_file(f"{table.name}.parquet")
+    staged = _stage(workspace, table, source, target)
+    _count(workspace, table, staged, None, 0)
+    return _make_view(workspace, table, [staged])
+
+
+def _stage_parquet(
+    workspace: Workspace, table: SourceTable, file: Path, target: Path, first_row: int
+) -> tuple[Staged, int]:
+    source = parquet_rows(workspace.connection, table, file)
+    try:
+        staged = _stage(workspace, table, source, target)
+    except (duckdb.IOException, duckdb.InvalidInputException):
+        raise DataError(f"{file} is not a whole Parquet file. Copy it again.") from None
+    return staged, _count(workspace, table, staged, None, first_row)
+
+
+def _stage_csv(
+    workspace: Workspace,
+    table: SourceTable,
+    file: Path,
+    known: CsvFormat,
+    target: Path,
+    first_row: int,
+) -> tuple[Staged, int]:
+    found = examine_csv(file, known)
+    if found.encoding != "utf-8":
+        copy = workspace.new_file("utf-8.csv.gz")
+        transcode(found, copy)
+        workspace.repairs[f"files_read_as_{found.encoding}"] += 1
+        staged, rejects = _scan_csv(workspace, table, found, copy, target)
+        copy.unlink()
+    elif found.is_gzip:
+        with ThreadPoolExecutor(1) as beside:
+            checked = beside.submit(check_gzip, found)
+            try:
+                staged, rejects = _scan_csv(workspace, table, found, file, target)
+            finally:
+                checked.result()
+    else:
+        staged, rejects = _scan_csv(workspace, table, found, file, target)
+    return staged, _count(workspace, table, staged, rejects, first_row)
+
+
+def _scan_csv(
+    workspace: Workspace, table: SourceTable, found: CsvFile, path: Path, target: Path
+) -> tuple[Staged, Rejects]:
+    name = f"rejects_{target.stem.partition('-')[0]}"
+    source = csv_rows(table, found, path, name)
+    try:
+        staged = _stage(workspace, table, source, target)
+    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
+        if "no space left" in str(error).lower():
+            raise
+        raise DataError(
+            f"table '{table.name}' ({found.path}) is not well-formed CSV. Copy it again, or state "
+            "its delimiter and encoding."
+        ) from None
+    return staged, take_rejects(workspace.connection, name, str(found.path))
+
+
+def _stage(workspace: Workspace, table: SourceTable, source: RowSource, target: Path) -> Staged:
+    return stage_rows(
+        workspace.connection,
+        table,
+        source,
+        target,
+        has_zone=workspace.settings.timezone is not None,
+    )
+
+
+def _count(
+    workspace: Workspace,
+    table: SourceTable,
+    staged: Staged,
+    rejects: Rejects | None,
+    first_row: int,
+) -> int:
+    """Count one file's rows; returns how many it holds."""
+    num_rows = staged.num_rows + (rejects.num if rejects else 0)
+    workspace.bad_rows.add_rows(table.name, num_rows)
+    if rejects:
+        rejects.report(workspace.bad_rows, table.name, first_row)
+    for reason, (num, rows) in staged.bad.items():
+        numbers = np.asarray(rows, dtype=np.int64)
+        if rejects:
+            numbers = rejects.number(numbers)
+        workspace.bad_rows.add(table.name, reason, num, (numbers + first_row).tolist())
+    return num_rows
+
+
+def _make_view(workspace: Workspace, table: SourceTable, staged: Sequence[Staged]) -> str:
+    workspace.bad_rows.check(table.name, workspace.settings.max_bad_share)
+    files = ", ".join(path_literal(part.file) for part in staged)
+    well = "" if not any(part.bad for part in staged) else "WHERE _reason IS NULL"
+    workspace.connection.execute(
+        f"""CREATE VIEW {identifier(table.name)} AS
+        SELECT * EXCLUDE (_reason, _row) FROM read_parquet([{files}]) {well}"""
+    )
+    return table.name

@@ -1,0 +1,53 @@
+"""A private folder for spill files, which hold records: locked, removed, swept if left over."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from fedehr_shared.errors import DataError
+from fedehr_shared.meds.folder_lock import try_lock_folder
+
+_PREFIX = ".fedehr-import-"
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Yield a new folder under `parent` that only this user can read; remove it at the end.
+
+    Folders left by imports that were killed are removed first; a running import's folder is
+    locked and stays.
+
+    Raises:
+        DataError: `parent` cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            _sweep(parent)
+            folder = _make_locked(parent, stack)
+        except OSError as error:
+            raise DataError(
+                f"cannot write temporary files under {parent} ({error.strerror}). "
+                "Name another folder with --temp."
+            ) from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_locked(parent: Path, stack: ExitStack) -> Path:
+    # Between making and locking, another import may take the folder for a leftover.
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        if stack.enter_context(try_lock_folder(folder)):
+            return folder
+
+
+def _sweep(parent: Path) -> None:
+    for folder in parent.glob(f"{_PREFIX}*"):
+        with try_lock_folder(folder) as locked:
+            if locked:
+                shutil.rmtree(folder, ignore_errors=True)

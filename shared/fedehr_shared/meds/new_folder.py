@@ -1,0 +1,110 @@
+"""Folders that appear under their name only when complete, and replace one in one step."""
+
+import ctypes
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fedehr_shared.errors import DataError
+from fedehr_shared.meds.folder_lock import try_lock_folder
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+@contextmanager
+def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yield a private folder beside `path` that takes its name when the block ends well.
+
+    The private folder is locked while the block runs; what a killed run left there is
+    removed. With `replace` an existing folder keeps its name until the new one takes it.
+
+    Raises:
+        DataError: `path` exists already and is not to be replaced, or another process is
+            writing it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.mkdir(mode=0o700, exist_ok=True)
+    with try_lock_folder(partial) as locked:
+        if not locked:
+            raise DataError(
+                f"another process is writing {path}. Wait for it to end, or name another folder."
+            )
+        try:
+            _recover(path)
+            if path.exists() and not replace:
+                raise DataError(f"{path} exists already. Name a new folder, or remove it first.")
+            _empty(partial)
+            yield partial
+            _sync_tree(partial)
+            _take_name(partial, path)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
+def _recover(path: Path) -> None:
+    """Finish or undo a replacement that was killed between its two renames."""
+    old = _aside(path)
+    if old.is_dir() and path.exists():
+        shutil.rmtree(old)
+    elif old.is_dir():
+        old.rename(path)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _take_name(partial: Path, path: Path) -> None:
+    partial.chmod(0o777 & ~_umask())
+    if not path.exists():
+        partial.rename(path)
+    elif _exchange(partial, path):
+        shutil.rmtree(partial)
+    else:
+        old = _aside(path)
+        path.rename(old)
+        partial.rename(path)
+        shutil.rmtree(old)
+    _sync(path.parent)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two names in one step, so that a crash leaves either; False where that cannot be."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:
+        return False
+    done = rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE)
+    return bool(done == 0)
+
+
+def _umask() -> int:
+    current = os.umask(0o077)
+    os.umask(current)
+    return current
+
+
+def _sync_tree(folder: Path) -> None:
+    for entry in (*folder.rglob("*"), folder):
+        _sync(entry)
+
+
+def _sync(entry: Path) -> None:
+    descriptor = os.open(entry, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
