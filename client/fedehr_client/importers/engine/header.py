@@ -23,17 +23,18 @@ def match_header(table: SourceTable, header: Sequence[str], where: str) -> Mappi
         places.setdefault(_plain(name), []).append(place)
     found = {}
     for column in table.columns:
-        names = [name for name in (column.name, *column.aliases) if name.lower() in places]
+        names = [name for name in column.headers if _plain(name) in places]
         if not names:
             continue
-        at = places[names[0].lower()]
+        at = places[_plain(names[0])]
         if len(at) > 1:
             raise DataError(
                 f"table '{table.name}' ({where}) holds the column '{names[0]}' {len(at)} times. "
                 "Keep one of them."
             )
         found[column.name] = at[0]
-    missing = [c.name for c in table.columns if c.required and c.name not in found]
+    wanted = [c for c in table.columns if (c.required or c.must_exist) and c.name not in found]
+    missing = dict.fromkeys(column.headers[0] for column in wanted)
     if missing:
         raise DataError(
             f"table '{table.name}' ({where}) lacks column(s) {', '.join(missing)}. "

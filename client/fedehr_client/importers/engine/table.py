@@ -19,14 +19,24 @@ class Column:
             `date` (DATE).
         required: a row without it is a bad row.
         aliases: further names under which a header may hold it.
-        format: of a `time` or `date`, as `strptime` takes it; null: the known formats.
+        formats: of a `time` or `date`, as `strptime` takes them, tried in this order; none:
+            the known formats.
+        header: the one header that may hold it, in place of name and aliases.
+        must_exist: the source must have the column, though its cells may be empty.
     """
 
     name: str
     kind: Kind
     required: bool = False
     aliases: tuple[str, ...] = ()
-    format: str | None = None
+    formats: tuple[str, ...] = ()
+    header: str | None = None
+    must_exist: bool = False
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """Names under which a header may hold it, the first that is there counts."""
+        return (self.name, *self.aliases) if self.header is None else (self.header,)
 
 
 @dataclass(frozen=True)
@@ -35,11 +45,16 @@ class SourceTable:
 
     Attributes:
         name: as the view is called.
-        columns: those not in the file are null in the view, unless they are required.
+        columns: those not in the file are null in the view, unless they are required or
+            must exist.
         last_year: times after it are bad rows; null: one year from now. De-identified
             sources that shift dates into the future say how far.
+        null_markers: texts that mean an empty cell, beside the empty cell itself.
+        decimal_mark: of numbers that are written as text.
     """
 
     name: str
     columns: tuple[Column, ...]
     last_year: int | None = None
+    null_markers: tuple[str, ...] = ()
+    decimal_mark: Literal[".", ","] = "."

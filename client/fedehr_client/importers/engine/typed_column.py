@@ -1,7 +1,7 @@
 """From a source's text to a typed value, as SQL, by stated rules; what breaks them is bad.
 
 integer  digits with a sign, also with zeros after a point ("7.0", as pandas writes them)
-number   decimals with a point, also with an exponent; no thousands, no decimal comma
+number   decimals with the source's decimal mark, also with an exponent; no thousands
 time     ISO 8601 and the formats below; with an offset only where a time zone is set
 date     the same, its time of day dropped
 """
@@ -47,11 +47,11 @@ def type_column(
 ) -> TypedColumn:
     """The rules for `column`, read from the SQL `source` of DuckDB's type `source_type`."""
     name = f"_{column.name}"
-    given = (f"{name}_given", _given(source, source_type))
+    given = (f"{name}_given", _given(source, source_type, table.null_markers))
     if column.kind in ("time", "date"):
         typed = _moment(table, column, name, source_type, has_zone=has_zone)
     else:
-        typed = _plain(column, name, source_type)
+        typed = _plain(table, column, name, source_type)
     steps = (given, *typed.steps)
     problems = typed.problems
     if column.required:
@@ -65,9 +65,12 @@ def absent_column(column: Column) -> TypedColumn:
     return TypedColumn((), f"CAST(NULL AS {types.get(column.kind, 'DATE')})", ())
 
 
-def _given(source: str, source_type: str) -> str:
+def _given(source: str, source_type: str, null_markers: tuple[str, ...]) -> str:
     if source_type == "VARCHAR":
-        return f"nullif(trim({source}, ' \t\r\n'), '')"
+        text = f"nullif(trim({source}, ' \t\r\n'), '')"
+        for marker in null_markers:
+            text = f"nullif({text}, {quote(marker)})"
+        return text
     if source_type in ("DOUBLE", "FLOAT"):
         return f"CASE WHEN NOT isnan({source}) THEN {source} END"
     return source
@@ -77,7 +80,7 @@ def _text(given: str, source_type: str) -> str:
     return given if source_type == "VARCHAR" else f"CAST({given} AS VARCHAR)"
 
 
-def _plain(column: Column, name: str, source_type: str) -> TypedColumn:
+def _plain(table: SourceTable, column: Column, name: str, source_type: str) -> TypedColumn:
     given = f"{name}_given"
     text = _text(given, source_type)
     if column.kind == "text":
@@ -85,13 +88,20 @@ def _plain(column: Column, name: str, source_type: str) -> TypedColumn:
     if column.kind == "number":
         value = f"TRY_CAST({given} AS DOUBLE)"
         if source_type == "VARCHAR":
-            value = f"CASE WHEN NOT contains({text}, '_') THEN {value} END"
+            value = _decimal(text, table.decimal_mark)
         problem = f"{column.name} is not a number"
     else:
         value = _whole(given, text, source_type)
         problem = f"{column.name} is not a whole number"
     step = (f"{name}_value", value)
     return TypedColumn((step,), step[0], ((problem, _failed(given, step[0])),))
+
+
+def _decimal(text: str, mark: str) -> str:
+    other = "," if mark == "." else "."
+    plain = text if mark == "." else f"replace({text}, '{mark}', '.')"
+    return f"""CASE WHEN NOT contains({text}, '_') AND NOT contains({text}, '{other}')
+        THEN TRY_CAST({plain} AS DOUBLE) END"""
 
 
 def _whole(given: str, text: str, source_type: str) -> str:
@@ -140,12 +150,12 @@ def _moment(
 
 
 def _parsed(column: Column, text: str, local: str, zoned: str) -> tuple[tuple[str, str], ...]:
-    if column.format is not None:
-        parsed = f"try_strptime({text}, {quote(column.format)})"
-        if "%z" in column.format or "%Z" in column.format:
-            return ((zoned, f"timezone('UTC', {parsed})"),)
-        has_clock = any(part in column.format for part in ("%H", "%I", "%c", "%X"))
-        return ((local, parsed if has_clock else f"{parsed} + {_END_OF_DAY}"),)
+    if column.formats:
+        stated = {each: _stated(text, each) for each in column.formats}
+        with_zone = [sql for each, sql in stated.items() if _has_zone(each)]
+        without = [sql for each, sql in stated.items() if not _has_zone(each)]
+        steps = ((local, without), (zoned, with_zone))
+        return tuple((step, f"coalesce({', '.join(sql)})") for step, sql in steps if sql)
     # The two usual forms first: trying all formats on each row is slow.
     known = f"""CASE
         WHEN {text} LIKE '____-__-__' THEN
@@ -157,6 +167,18 @@ def _parsed(column: Column, text: str, local: str, zoned: str) -> tuple[tuple[st
     offset = f"""CASE WHEN {local} IS NULL AND regexp_full_match({text}, '{_OFFSET_TEXT}')
         THEN timezone('UTC', try_strptime({moment}, {_list(_WITH_OFFSET)})) END"""
     return ((local, known), (zoned, offset))
+
+
+def _stated(text: str, format: str) -> str:
+    parsed = f"try_strptime({text}, {quote(format)})"
+    if _has_zone(format):
+        return f"timezone('UTC', {parsed})"
+    has_clock = any(part in format.replace("%-", "%") for part in ("%H", "%I", "%c", "%X"))
+    return parsed if has_clock else f"{parsed} + {_END_OF_DAY}"
+
+
+def _has_zone(format: str) -> bool:
+    return "%z" in format or "%Z" in format
 
 
 def _out_of_range(table: SourceTable, column: Column, value: str) -> tuple[str, str]:
