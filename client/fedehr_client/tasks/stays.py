@@ -2,8 +2,8 @@
 
 Of a visit (one `visit_id`) the hospital stay runs from its first admission to its last
 discharge. ICU stays, and hospital stays where records have no visits, follow one another: each
-ends with the first discharge after its admission and not after the next one. A stay without a
-discharge has no known end.
+ends with the first discharge after its admission and not after the next one; only where there
+is none, with one at the very time of its admission. A stay without a discharge has no known end.
 """
 
 from typing import get_args
@@ -29,9 +29,10 @@ WITH begun AS (
     SELECT *, lead(begins) OVER (PARTITION BY subject_id, visit_id ORDER BY begins) AS next_begins
     FROM (SELECT DISTINCT subject_id, visit_id, time AS begins FROM marked WHERE {stay}_begins)
 )
-SELECT begun.subject_id, begun.visit_id, begins, min(marked.time) AS ends
+SELECT begun.subject_id, begun.visit_id, begins, coalesce(
+    min(marked.time) FILTER (marked.time > begins), min(marked.time)) AS ends
 FROM begun LEFT JOIN marked ON {stay}_ends AND marked.subject_id = begun.subject_id
-    AND marked.visit_id IS NOT DISTINCT FROM begun.visit_id AND marked.time > begins
+    AND marked.visit_id IS NOT DISTINCT FROM begun.visit_id AND marked.time >= begins
     AND (next_begins IS NULL OR marked.time <= next_begins)
 GROUP BY begun.subject_id, begun.visit_id, begins"""
 

@@ -38,6 +38,7 @@ OUTCOMES = {
     "activeupondischarge",
     "drugstopoffset",
 }
+ENDS = r"(ICU_DISCHARGE|HOSPITAL_DISCHARGE|MEDS_DEATH)(//.*)?"
 Imported = tuple[FederationFolder, ImportSummary]
 
 
@@ -172,15 +173,23 @@ def _other(column: str, value: str, draw: random.Random) -> str:
     return str(draw.randrange(9)) if value.lstrip("-").isdigit() else value
 
 
-def test_no_event_depends_on_an_outcome(
+def _without_ends(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[~frame["code"].str.fullmatch(ENDS)].reset_index(drop=True)
+
+
+def test_no_event_but_the_end_of_a_stay_depends_on_an_outcome(
     source: EicuImporter, imported: Imported, tmp_path: Path
 ) -> None:
     _run(_with_other_outcomes(source, tmp_path / "tables"), tmp_path / "out")
     other = FederationFolder(tmp_path / "out")
     for site in imported[0].sites:
-        for kind in ("data/0.parquet", "metadata/codes.parquet", "metadata/subject_splits.parquet"):
-            twin = other.path / site.name / kind
-            assert twin.read_bytes() == (site.path / kind).read_bytes(), kind
+        for kind in ("data/0.parquet", "metadata/codes.parquet"):
+            twin = _without_ends(pd.read_parquet(other.path / site.name / kind))
+            own = pd.read_parquet(site.path / kind)
+            pd.testing.assert_frame_equal(_without_ends(own), twin)
+        assert SiteFolder(other.path / site.name).splits_file.read_bytes() == (
+            site.splits_file.read_bytes()
+        )
     keys = ["subject_id", "prediction_time"]
     for task in TASKS:
         both = _labels(imported[0], task).merge(_labels(other, task), on=keys)
@@ -216,6 +225,11 @@ def test_no_single_code_gives_the_label_away(task: str, real: EicuImporter, tmp_
             if min(known.sum(), (~known).sum()) >= 20:
                 assert _auroc(values, known) <= 0.9, code
     assert tried > 300
+    ends = events[events["code"].str.fullmatch(ENDS)]
+    assert not ends["code"].str.startswith("MEDS_DEATH").any()
+    # Those of earlier stays: they ended before the index stay began.
+    assert (ends["time"] <= ends["prediction_time"] - timedelta(hours=24)).all()
+    events = events.drop(ends.index)
     forbidden = ("death", "expired", "discharge", "apache")
     kinds = {code.split("//")[0].lower() for code in events["code"]}
     assert not [kind for kind in kinds if any(word in kind for word in forbidden)]
@@ -224,7 +238,7 @@ def test_no_single_code_gives_the_label_away(task: str, real: EicuImporter, tmp_
 def test_the_cohort_is_the_one_described(real: EicuImporter, tmp_path: Path) -> None:
     summary = _run(replace(real, site_by=SiteBy.REGION_BED), tmp_path / "out")
     with gzip.open(real.source / "patient.csv.gz", "rt", newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if int(row["unitdischargeoffset"]) >= 1440]
+        rows = [row for row in csv.DictReader(stream) if int(row["unitdischargeoffset"]) > 1440]
     told = summary.tasks["in_hospital_death"]["stays_in_unit_at_prediction"]
     died = sum(row["hospitaldischargestatus"] == "Expired" for row in rows)
     assert told == {"num": len(rows), "num_positive": died}

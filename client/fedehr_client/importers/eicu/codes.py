@@ -24,7 +24,10 @@ MEASUREMENT_NAMES = {
     "tnt": "troponin T", "urine": "urine output", "wbc": "white blood cells",
 }  # fmt: skip
 _PATHS = ("DIAGNOSIS", "TREATMENT", "ADMISSION_DX", "PAST_HISTORY")
-_ONE_LEVEL = ("ICU_ADMISSION", "HOSPITAL_ADMISSION", "ICU_ADMISSION_SOURCE")
+_ONE_LEVEL = (
+    "ICU_ADMISSION", "HOSPITAL_ADMISSION", "ICU_ADMISSION_SOURCE", "ICU_DISCHARGE",
+    "HOSPITAL_DISCHARGE",
+)  # fmt: skip
 
 
 def structural_parent(code: str) -> str | None:

@@ -1,7 +1,8 @@
 """From table rows to events: what is coded, what its number is, when it was known.
 
-Left out on purpose: every outcome, discharge and APACHE column, `activeupondischarge`,
-care plans, and what would tell one hospital from another (its number, beds, teaching).
+How a stay ended is an event at its end and nowhere else. Left out on purpose: every other
+outcome, discharge and APACHE column, `activeupondischarge`, care plans, and what would tell one
+hospital from another (its number, beds, teaching).
 """
 
 import duckdb
@@ -66,6 +67,26 @@ _ADMISSIONS = """
     SELECT site, subject_id, admission_time,
         'HOSPITAL_ADMISSION//' || coalesce(path(hospitaladmitsource), 'unknown'), NULL, visit_id
     FROM stays JOIN patient ON stay_id = patientunitstayid WHERE unit_order = 1"""
+# Where the status at hospital discharge is unknown, so is whether the stay ended alive: there
+# is no event, and tasks find no end. A unit's status alone says nothing against the hospital's.
+_ENDS = """
+    SELECT site, subject_id, unit_time + to_minutes(greatest(unitdischargeoffset, 0)) AS time,
+        'ICU_DISCHARGE//' || coalesce(path(unittype), 'unknown'), NULL, visit_id, end_time
+    FROM stays JOIN patient ON stay_id = patientunitstayid
+    UNION ALL
+    SELECT site, subject_id, unit_time + to_minutes(hospitaldischargeoffset),
+        'HOSPITAL_DISCHARGE//' || if(hospitaldischargestatus = 'Alive', 'alive', 'died'), NULL,
+        visit_id, end_time
+    FROM stays JOIN patient ON stay_id = patientunitstayid
+    WHERE unit_order = 1 AND hospitaldischargestatus IN ('Alive', 'Expired')
+    UNION ALL
+    SELECT site, subject_id, coalesce(
+            max(unit_time + to_minutes(greatest(unitdischargeoffset, 0)))
+                FILTER (unitdischargestatus = 'Expired'),
+            arg_min(unit_time + to_minutes(hospitaldischargeoffset), unit_order)),
+        'MEDS_DEATH', NULL, visit_id, end_time
+    FROM stays JOIN patient ON stay_id = patientunitstayid
+    WHERE hospitaldischargestatus = 'Expired' GROUP BY site, subject_id, visit_id, end_time"""
 _PEOPLE = """
     people AS (
         SELECT subject_id, coalesce(max(CASE gender WHEN 'Female' THEN 'F' WHEN 'Male' THEN 'M'
@@ -107,6 +128,8 @@ def add_events(connection: duckdb.DuckDBPyConnection, measurements: list[str]) -
     connection.execute(
         f"""CREATE TABLE events AS WITH {_PEOPLE}, all_events AS (
             SELECT site, subject_id, time, code, value, visit_id FROM timed WHERE time <= end_time
+            UNION ALL
+            SELECT * EXCLUDE (end_time) FROM ({_ENDS}) WHERE time <= end_time
             UNION ALL {_ADMISSIONS} UNION ALL {_STATIC})
         SELECT DISTINCT site, subject_id, CAST(time AS TIMESTAMP) AS time, code,
             CAST(value AS FLOAT) AS numeric_value, visit_id FROM all_events"""

@@ -1,5 +1,6 @@
 """`EicuImporter`: the steps from source tables to a federation folder."""
 
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,6 +102,10 @@ class EicuImporter:
                 "site_id_columns": [],
             },
         )
+        # Dates are fictional: nobody is observed until an end of the dataset.
+        about = {"format": 1, "source": "eicu", "split_key": self.split_key, "end_time": None}
+        file = folder / "metadata" / "import.json"
+        file.write_text(json.dumps({**about, "timezone": None}, indent=2) + "\n", encoding="utf-8")
         return SiteSummary(
             folder.name,
             pc.count_distinct(events.column("subject_id")).as_py(),

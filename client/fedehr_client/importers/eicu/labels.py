@@ -103,7 +103,7 @@ WITH judged AS (
     SELECT coalesce(s.site, t.site) AS site, s.subject_id, stay_order,
         s.unit_time + to_minutes({PREDICTION_MINUTES}) AS prediction_time,
         s.stay_id IS NOT NULL AS placed,
-        unitdischargeoffset >= {PREDICTION_MINUTES} AS in_unit,
+        unitdischargeoffset > {PREDICTION_MINUTES} AS in_unit,
         hospitaldischargeoffset > {PREDICTION_MINUTES} AS in_hospital,
         {{too_late}} AS too_late, {{outcome}} AS outcome
     FROM patient p JOIN sites t USING (hospitalid) LEFT JOIN stays s ON stay_id = patientunitstayid

@@ -58,6 +58,7 @@ PATIENT = Table(
         "unittype",
         "unitadmitsource",
         "hospitaldischargestatus",
+        "unitdischargestatus",
     ),
 )
 HOSPITAL = Table("hospital", ("hospitalid",), texts=("numbedscategory", "region"))
