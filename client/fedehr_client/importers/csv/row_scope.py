@@ -1,0 +1,87 @@
+"""`RowScope`: the columns that one section of a mapping may name, as SQL."""
+
+from dataclasses import dataclass
+
+from fedehr_client.importers.csv.columns import ColumnBook, ColumnUse
+from fedehr_client.importers.csv.mapping import Mapping
+from fedehr_client.importers.csv.quoting import quote_name, quote_text
+from fedehr_client.importers.csv.rows import FilterSection, RowsSection
+from fedehr_client.importers.engine.table import Kind
+
+SUBJECT_FUNCTION, VISIT_FUNCTION = "subject_number", "visit_number"
+"""Text into 63-bit numbers (see `identity.py`)."""
+
+
+@dataclass(frozen=True)
+class RowScope:
+    """One section's table and those joined to it.
+
+    Attributes:
+        mapping: the whole file.
+        rows: the section.
+        book: told of each column that is read.
+    """
+
+    mapping: Mapping
+    rows: RowsSection
+    book: ColumnBook
+
+    def column(self, reference: str, kind: Kind, formats: tuple[str, ...] = ()) -> str:
+        """The column that `reference` names, read as `kind`."""
+        table, header = self._resolve(reference)
+        name = self.book.note(table, ColumnUse(header, kind, formats))
+        return f"{quote_name(table)}.{quote_name(name)}"
+
+    def subject(self) -> str:
+        """The subject's number."""
+        reference = self.rows.subject or self.mapping.subject.column
+        if self.mapping.subject.kind == "number":
+            return self.column(reference, "integer")
+        return f"{SUBJECT_FUNCTION}({self.column(reference, 'text')})"
+
+    def visit(self, reference: str | None) -> str:
+        """The hospital stay's number, NULL without one."""
+        if reference is None:
+            return "CAST(NULL AS BIGINT)"
+        if self.mapping.visit.kind == "number":
+            return self.column(reference, "integer")
+        return f"{VISIT_FUNCTION}({self.column(reference, 'text')})"
+
+    def source(self) -> str:
+        """`FROM ... LEFT JOIN ... WHERE ...` of the section."""
+        clauses = [f"FROM {quote_name(self.rows.table)}"]
+        for join in self.rows.join:
+            lookup = f"{quote_name(lookup_of(join.table))} AS {quote_name(join.table)}"
+            keys = [
+                f"{self.column(own, 'text')} = {self.column(f'{join.table}.{other}', 'text')}"
+                for own, other in join.on.items()
+            ]
+            clauses.append(f"LEFT JOIN {lookup} ON {' AND '.join(keys)}")
+        conditions = [self._condition(condition) for condition in self.rows.where]
+        if conditions:
+            clauses.append(f"WHERE {' AND '.join(conditions)}")
+        return " ".join(clauses)
+
+    def _resolve(self, reference: str) -> tuple[str, str]:
+        table, dot, header = reference.partition(".")
+        if dot and header and table in self.rows.tables:
+            return table, header
+        return self.rows.table, reference
+
+    def _condition(self, condition: FilterSection) -> str:
+        column = self.column(condition.column, "text")
+        if condition.filled is not None:
+            return f"{column} IS {'NOT ' if condition.filled else ''}NULL"
+        if condition.none_of is not None:
+            return f"({column} IS NULL OR {column} NOT IN ({_texts(condition.none_of)}))"
+        wanted = condition.one_of or (condition.equals or "",)
+        return f"{column} IN ({_texts(wanted)})"
+
+
+def lookup_of(table: str) -> str:
+    """The name of the copy of `table` that others join."""
+    return f"{table} (joined)"
+
+
+def _texts(texts: tuple[str, ...]) -> str:
+    return ", ".join(quote_text(text) for text in texts)
