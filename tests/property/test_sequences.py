@@ -4,20 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedehr_shared.config.sequence import SequenceConfig
 from fedehr_shared.meds.reader import NO_TIME, NO_VISIT, Events
 from fedehr_shared.meds.schema import BIRTH_CODE
-from fedehr_shared.tokens.batch import MAX_VISITS
-from fedehr_shared.tokens.collate import Window, collate, random_window, window_before
+from fedehr_shared.tokens.collate import collate
 from fedehr_shared.tokens.sequences import build_store
 from fedehr_shared.tokens.store import HOURS_PER_YEAR, TokenStore
 from fedehr_shared.tokens.tokenizer import tokenize
+from fedehr_shared.tokens.windows import windows_before
 from fedehr_shared.vocabulary.grid import bin_of
-from fedehr_shared.vocabulary.vocabulary import START, UNKNOWN, Vocabulary
+from fedehr_shared.vocabulary.vocabulary import UNKNOWN, Vocabulary
 
 HOUR = 3_600_000_000
 CODES = (BIRTH_CODE, "HR", "LAB//a", "LAB//b", "DX//1", "DX//2", "ODD")
@@ -166,59 +165,16 @@ def _inputs(events: Events, config: SequenceConfig, at: int, context: int) -> ob
     store = build_store(events, VOCABULARY, PARENTS, config, min_cell=2)
     found = {}
     for row, subject in enumerate(store.subject_ids.tolist()):
-        window = window_before(store, row, at, context)
+        windows = windows_before(store, np.asarray([row]), np.asarray([at]), context)
+        (window,) = windows
         assert window.end - window.begin < context
         assert np.all(store.times[window.begin : window.end] <= at)
-        batch = collate(store, [window])
+        batch = collate(store, windows)
         if window.end > window.begin:
             found[subject] = [
                 x.tolist() for x in (batch.tokens, batch.hours, batch.ages, batch.visits)
             ]
     return found
-
-
-@settings(deadline=None, max_examples=150)
-@given(events=site_events(), context=st.integers(2, 12), seed=st.integers(0, 99))
-def test_a_window_is_inclusive_and_the_latest(events: Events, context: int, seed: int) -> None:
-    store = build_store(events, VOCABULARY, PARENTS, FULL, min_cell=2)
-    generator = np.random.default_rng(seed)
-    for row in range(store.num_subjects):
-        begin, end = int(store.offsets[row]), int(store.offsets[row + 1])
-        time = int(generator.choice(store.times[begin:end]))
-        window = window_before(store, row, time, context)
-        assert window.end == begin + int(np.sum(store.times[begin:end] <= time))
-        assert window.end - window.begin == min(context - 1, window.end - begin)
-        drawn = random_window(store, row, context, generator)
-        assert begin <= drawn.begin
-        assert drawn.end <= end
-        assert drawn.end - drawn.begin == min(context - 1, end - begin)
-
-
-@settings(deadline=None, max_examples=150)
-@given(events=site_events(), context=st.integers(2, 12), seed=st.integers(0, 99))
-def test_a_batch_is_its_windows_end_to_end(events: Events, context: int, seed: int) -> None:
-    store = build_store(events, VOCABULARY, PARENTS, FULL, min_cell=2)
-    generator = np.random.default_rng(seed)
-    rows = generator.integers(0, store.num_subjects, 3)
-    windows = [random_window(store, int(row), context, generator) for row in rows]
-    windows.insert(1, Window(0, 0))
-    batch = collate(store, windows)
-    assert batch.num_sequences == 4
-    for number, window in enumerate(windows):
-        begin, end = batch.cu_seqlens[number : number + 2].tolist()
-        inside = slice(window.begin, window.end)
-        assert batch.tokens[begin:end].tolist() == [START, *store.tokens[inside].tolist()]
-        times = store.times[inside]
-        hours = [0.0, *((times - times[:1]) / HOUR).tolist()]
-        assert batch.hours[begin:end].tolist() == pytest.approx(hours)
-        row = np.searchsorted(store.offsets, window.begin, side="right") - 1
-        years = store.first_ages[row] + store.hours[inside] / HOURS_PER_YEAR
-        ages = [0.0, *(np.nan_to_num(years) / 100).tolist()]
-        assert batch.ages[begin:end].tolist() == pytest.approx(ages, rel=1e-5)
-        visits = [0, *(min(v, MAX_VISITS - 1) for v in store.visits[inside].tolist())]
-        assert batch.visits[begin:end].tolist() == visits
-    assert batch.tokens.dtype == batch.visits.dtype == torch.int64
-    assert batch.hours.dtype == batch.ages.dtype == torch.float32
 
 
 @settings(deadline=None, max_examples=100)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from fedehr_client.locator import SiteLocation
+from fedehr_client.training.batches import PretrainingData
 from fedehr_client.training.examples import Examples, select_examples
-from fedehr_client.training.pretraining import PretrainingData
 from fedehr_client.training.schedule import least_rows_of_round
 from fedehr_shared.config.study import OptimizationConfig, StudyConfig
 from fedehr_shared.errors import TooFewSubjectsError, VocabularyMissingError, WireError
@@ -27,6 +27,7 @@ class SiteData:
         self._study = study
         self._min_cell = max(location.min_cell, study.vocabulary.min_cell)
         self._splits = read_splits(location.records)
+        self._code_of_token = vocabulary.code_of_token
         self.num_tokens = vocabulary.num_tokens
         self.store = self._open_store(location.work, vocabulary)
 
@@ -40,7 +41,7 @@ class SiteData:
         in_train = [self._splits.get(subject) == TRAIN for subject in subjects.tolist()]
         rows = np.flatnonzero(in_train)
         self._require(rows.size, "training subjects")
-        return PretrainingData(self.store, rows)
+        return PretrainingData(self.store, rows, self._code_of_token)
 
     def examples(self, split: str) -> Examples:
         """The labelled examples of a split, possibly none.

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from fedehr_shared.errors import DataError
 from fedehr_shared.meds.reader import Labels
-from fedehr_shared.tokens.collate import Window, window_before
 from fedehr_shared.tokens.store import TokenStore
+from fedehr_shared.tokens.windows import Windows, windows_before
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Examples:
     Attributes:
         subject_ids: `[examples]` int64.
         prediction_times: `[examples]` int64, microseconds since 1970.
-        windows: `[examples]`, each ends at its prediction time.
+        windows: one an example, the latest tokens known at its prediction time.
         labels: `[examples, tasks]` float32: 0, 1, or NaN where a task has no label.
     """
 
     subject_ids: NDArray[np.int64]
     prediction_times: NDArray[np.int64]
-    windows: tuple[Window, ...]
+    windows: Windows
     labels: NDArray[np.float32]
 
     def __len__(self) -> int:
@@ -67,11 +67,7 @@ def select_examples(
     ordered = sorted(keys)
     subject_ids = np.asarray([subject_id for subject_id, _ in ordered], dtype=np.int64)
     times = np.asarray([time for _, time in ordered], dtype=np.int64)
-    rows_of = store.rows_of(subject_ids).tolist()
-    windows = tuple(
-        window_before(store, row, time, context) if row >= 0 else Window(0, 0)
-        for row, (_, time) in zip(rows_of, ordered, strict=True)
-    )
+    windows = windows_before(store, store.rows_of(subject_ids), times, context)
     values = [keys[key] for key in ordered]
     table = np.stack(values) if values else np.empty((0, len(tasks)), dtype=np.float32)
     return Examples(subject_ids, times, windows, table)

@@ -1,20 +1,33 @@
 """The optimizer steps of one round, whatever the phase."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from typing import Protocol, Self, TypeVar
 
 import torch
 from torch import nn
 
 from fedehr_client.training.optimizer import load_moments, make_optimizer, moments_of
+from fedehr_client.training.prefetch import prefetch
 from fedehr_client.training.schedule import learning_rate
 from fedehr_shared.config.study import OptimizationConfig, StudyConfig
 from fedehr_shared.errors import TrainingError
 from fedehr_shared.model.weights import parameters_of
 from fedehr_shared.wire.payload import Arrays
 
-StepLoss = Callable[[int], torch.Tensor]
-"""The loss of one step, by its number counted from the phase's first round."""
+
+class DeviceBatch(Protocol):
+    """A batch that can be moved to a device."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same batch on `device`."""
+
+    def pinned(self) -> Self:
+        """The same batch in page-locked memory."""
+
+
+Batch = TypeVar("Batch", bound=DeviceBatch)
 
 
 @dataclass(frozen=True)
@@ -71,8 +84,19 @@ class RoundTrainer:
                 groups.append({"params": members, "rate_factor": factor})
         self._optimizer = make_optimizer(groups, config)
 
-    def run(self, context: RoundContext, step_loss: StepLoss) -> RoundResult:
-        """Take `steps_per_round` steps; `step_loss` computes a step's loss on the model.
+    def run(
+        self,
+        context: RoundContext,
+        make_batch: Callable[[int], Batch],
+        loss_of: Callable[[Batch], torch.Tensor],
+    ) -> RoundResult:
+        """Take `steps_per_round` steps.
+
+        Args:
+            context: the round.
+            make_batch: a step's batch on the CPU, by the step's number counted from the
+                phase's first round. Called in a thread of its own, ahead of the step.
+            loss_of: the loss of a batch, which is on the round's device.
 
         Raises:
             TrainingError: a loss or gradient is NaN or infinite; nothing is sent then.
@@ -84,7 +108,11 @@ class RoundTrainer:
             load_moments(self._optimizer, self._model, context.moments, first)
         self._model.train()
         steps = range(first, first + self._config.steps_per_round)
-        losses = [self._step(step, step_loss) for step in steps]
+        with closing(prefetch(_pinning(make_batch, context.device), steps)) as batches:
+            losses = [
+                self._step(step, loss_of, batch.to(context.device))
+                for step, batch in zip(steps, batches, strict=True)
+            ]
         after = parameters_of(self._model)
         return RoundResult(
             num_steps=len(losses),
@@ -93,11 +121,11 @@ class RoundTrainer:
             moments=moments_of(self._optimizer, self._model) if averaged else None,
         )
 
-    def _step(self, step: int, step_loss: StepLoss) -> float:
+    def _step(self, step: int, loss_of: Callable[[Batch], torch.Tensor], batch: Batch) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(step, self._config) * group["rate_factor"]
         self._optimizer.zero_grad(set_to_none=False)
-        loss = step_loss(step)
+        loss = loss_of(batch)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(
             [p for group in self._optimizer.param_groups for p in group["params"]],
@@ -110,3 +138,10 @@ class RoundTrainer:
             )
         self._optimizer.step()
         return float(loss.detach())
+
+
+def _pinning(make_batch: Callable[[int], Batch], device: torch.device) -> Callable[[int], Batch]:
+    """`make_batch`, into page-locked memory where a CUDA device will copy from it."""
+    if device.type != "cuda":
+        return make_batch
+    return lambda step: make_batch(step).pinned()

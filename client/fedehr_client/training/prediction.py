@@ -1,14 +1,18 @@
 """Probabilities from a fine-tuned model."""
 
+from contextlib import closing
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from fedehr_client.training.examples import Examples
+from fedehr_client.training.prefetch import prefetch
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import TrainingError
 from fedehr_shared.model.finetuning_model import FinetuningModel
 from fedehr_shared.model.weights import build_model
+from fedehr_shared.tokens.batch import EventBatch
 from fedehr_shared.tokens.collate import collate
 from fedehr_shared.tokens.store import TokenStore
 from fedehr_shared.wire.payload import Arrays
@@ -37,11 +41,15 @@ def predict(
         lambda: FinetuningModel(study.model, study.finetuning, num_tokens), weights
     ).to(device)
     model.eval()
+
+    def make_batch(begin: int) -> EventBatch:
+        return collate(store, examples.windows[begin : begin + _EXAMPLES_A_BATCH])
+
+    begins = range(0, len(examples), _EXAMPLES_A_BATCH)
     parts = [np.empty((0, len(study.finetuning.tasks)))]
-    with torch.inference_mode():
-        for begin in range(0, len(examples), _EXAMPLES_A_BATCH):
-            windows = examples.windows[begin : begin + _EXAMPLES_A_BATCH]
-            logits = model(collate(store, windows).to(device))
+    with torch.inference_mode(), closing(prefetch(make_batch, begins)) as batches:
+        for batch in batches:
+            logits = model(batch.to(device))
             parts.append(torch.sigmoid(logits.double()).cpu().numpy())
     scores = np.concatenate(parts)
     if not np.isfinite(scores).all():

@@ -1,6 +1,7 @@
 """One learning-rate schedule over all rounds of a phase, and which subjects a step sees."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +33,18 @@ def batch_rows(
     Shape: `[batch]`.
     """
     epoch, place = divmod(step, steps_per_epoch)
-    order = derive_generator(*seed_parts, "order", epoch).permutation(num_rows)
+    order = _order(num_rows, *seed_parts, "order", epoch)
     begin = place * num_rows // steps_per_epoch
     end = (place + 1) * num_rows // steps_per_epoch
     return order[begin:end] if end > begin else order[[begin % num_rows]]
+
+
+@lru_cache(maxsize=2)
+def _order(num_rows: int, *seed_parts: str | int) -> NDArray[np.int64]:
+    """A random order of rows. `[num_rows]`, read-only: it is kept for its epoch's other steps."""
+    order = derive_generator(*seed_parts).permutation(num_rows)
+    order.flags.writeable = False
+    return order
 
 
 def least_rows_of_round(num_rows: int, round_number: int, config: OptimizationConfig) -> int:

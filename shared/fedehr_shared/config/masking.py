@@ -13,8 +13,13 @@ class MaskingConfig(Section):
     replaced by `[MASK]`, a share by a random token, the rest stays."""
 
     rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.30
+    """The expected share of hidden positions, whatever the two settings below."""
     mask_share: Share = 0.80
     random_share: Share = 0.10
+    hide_copies: bool = True
+    """Hide all events of a code in a visit together, lest the model copy one from another."""
+    whole_visit_share: Share = 0.20
+    """In this share of sequences one whole visit is hidden instead of single codes."""
 
     @model_validator(mode="after")
     def _shares(self) -> "MaskingConfig":

@@ -1,66 +1,82 @@
-"""Cutting windows out of a `TokenStore` and joining them into an `EventBatch`."""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
+"""Joining windows of a `TokenStore` into an `EventBatch`, and what masking needs beside it."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from fedehr_shared.tokens.batch import MAX_VISITS, EventBatch
-from fedehr_shared.tokens.sequences import MICROSECONDS_PER_HOUR
 from fedehr_shared.tokens.store import TokenStore
+from fedehr_shared.tokens.windows import Kind, Windows
 from fedehr_shared.vocabulary.vocabulary import START
 
-
-@dataclass(frozen=True)
-class Window:
-    """A stretch of one subject's tokens: rows `begin` to `end` of the store."""
-
-    begin: int
-    end: int
+_HOURS_PER_CENTURY = 876_600.0
+_MICROSECONDS_PER_DAY = 86_400_000_000
 
 
-def window_before(store: TokenStore, row: int, time: int, context: int) -> Window:
-    """The subject's latest tokens at or before `time` (inclusive, as MEDS defines it)."""
-    begin, end = int(store.offsets[row]), int(store.offsets[row + 1])
-    end = begin + int(np.searchsorted(store.times[begin:end], time, side="right"))
-    return Window(max(begin, end - (context - 1)), end)
-
-
-def random_window(
-    store: TokenStore, row: int, context: int, generator: np.random.Generator
-) -> Window:
-    """All of the subject's tokens, or a random stretch of them where they exceed `context`."""
-    begin, end = int(store.offsets[row]), int(store.offsets[row + 1])
-    length = min(end - begin, context - 1)
-    begin += int(generator.integers(0, end - begin - length + 1))
-    return Window(begin, begin + length)
-
-
-def collate(store: TokenStore, windows: Sequence[Window]) -> EventBatch:
-    """Join windows into one stream, `[START]` before each."""
-    lengths = np.asarray([1 + w.end - w.begin for w in windows], dtype=np.int64)
-    cu_seqlens = np.concatenate([[0], np.cumsum(lengths)])
-    is_start = np.zeros(int(cu_seqlens[-1]), dtype=bool)
-    is_start[cu_seqlens[:-1]] = True
-    rows = np.concatenate([np.arange(w.begin, w.end) for w in windows]).astype(np.int64)
-    first = np.asarray([store.times[w.begin] if w.end > w.begin else 0 for w in windows])
-    hours = (store.times[rows] - np.repeat(first, lengths - 1)) / MICROSECONDS_PER_HOUR
-    ages = np.nan_to_num(np.asarray(store.ages[rows]), nan=0.0) / 100.0
+def collate(store: TokenStore, windows: Windows) -> EventBatch:
+    """Join windows into one stream, `[START]` before each. Every column is gathered once."""
+    starts, places = windows.starts, windows.places
+    tokens = _gather(store.tokens, places).astype(np.int64)
+    tokens[starts] = START
+    visits = _gather(store.visits, places).astype(np.int64)
+    np.minimum(visits, MAX_VISITS - 1, out=visits)
+    visits[starts] = 0
+    first_hours = _gather(store.hours, windows.begins)
+    hours = _gather(store.hours, places)
+    hours -= windows.spread(first_hours)
+    hours[starts] = 0.0
     return EventBatch(
-        tokens=_spread(store.tokens[rows], is_start, START, torch.int64),
-        hours=_spread(hours, is_start, 0.0, torch.float32),
-        ages=_spread(ages, is_start, 0.0, torch.float32),
-        visits=_spread(np.minimum(store.visits[rows], MAX_VISITS - 1), is_start, 0, torch.int64),
-        cu_seqlens=torch.from_numpy(cu_seqlens),
+        tokens=torch.from_numpy(tokens),
+        hours=torch.from_numpy(hours),
+        ages=torch.from_numpy(_ages(store, windows, first_hours, hours)),
+        visits=torch.from_numpy(visits),
+        cu_seqlens=torch.from_numpy(windows.cu_seqlens),
     )
 
 
-def _spread(
-    values: NDArray[np.generic], is_start: NDArray[np.bool_], start: float, dtype: torch.dtype
-) -> torch.Tensor:
-    """Put `values` at the positions that are no start, and `start` at those that are."""
-    spread = np.full(is_start.size, start, dtype=np.float64)
-    spread[~is_start] = values
-    return torch.from_numpy(spread).to(dtype)
+def episodes(store: TokenStore, windows: Windows) -> NDArray[np.int64]:
+    """Which hospital stay each position belongs to or, outside one, which calendar day.
+
+    A stay has its ordinal, from 1; a day has -1 at the window's first event and one less for
+    each day after; `[START]` has 0. The numbers are the same for two events of a window if and
+    only if they are of one stay, or both of none and of one day (UTC where the site's source
+    names its time zone, the source's own calendar otherwise).
+
+    Shape: `[tokens]`.
+    """
+    places = windows.places
+    numbers = _gather(store.visits, places).astype(np.int64)
+    outside = np.flatnonzero(numbers == 0)
+    days = _gather(store.times, places[outside]) // _MICROSECONDS_PER_DAY
+    first_days = _gather(store.times, windows.begins) // _MICROSECONDS_PER_DAY
+    numbers[outside] = windows.spread(first_days)[outside] - days - 1
+    numbers[windows.starts] = 0
+    return numbers
+
+
+def _ages(
+    store: TokenStore,
+    windows: Windows,
+    first_hours: NDArray[np.float32],
+    hours: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Centuries since birth; 0 at `[START]` and where the birth is unknown. `[tokens]`."""
+    rows = np.searchsorted(store.offsets, windows.begins, side="right") - 1
+    first = _gather(store.first_ages, rows) / np.float32(100.0)
+    first += first_hours / np.float32(_HOURS_PER_CENTURY)
+    ages = hours * np.float32(1.0 / _HOURS_PER_CENTURY)
+    ages += windows.spread(first)
+    if np.isnan(first).any():
+        ages[np.isnan(ages)] = 0.0
+    ages[windows.starts] = 0.0
+    return ages
+
+
+def _gather(column: NDArray[Kind], places: NDArray[np.int64]) -> NDArray[Kind]:
+    """`column` at `places`; what lies outside, as a `[START]` may, is clipped to its ends.
+
+    Zeros where the column is empty, as in a store of subjects without events.
+    """
+    if column.size == 0:
+        return np.zeros(places.size, dtype=column.dtype)
+    return column.view(np.ndarray).take(places, mode="clip")

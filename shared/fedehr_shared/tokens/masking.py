@@ -4,10 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fedehr_shared.config.masking import MaskingConfig
 from fedehr_shared.tokens.batch import EventBatch
-from fedehr_shared.vocabulary.vocabulary import MASK, SPECIAL_TOKENS, UNKNOWN
+from fedehr_shared.tokens.draws import keyed_draws
+from fedehr_shared.vocabulary.vocabulary import MASK, SPECIAL_TOKENS
+
+_NUM_SPECIAL = len(SPECIAL_TOKENS)
 
 
 @dataclass(frozen=True)
@@ -24,38 +28,161 @@ class MaskedBatch:
     positions: torch.Tensor
     targets: torch.Tensor
 
+    def to(self, device: torch.device) -> "MaskedBatch":
+        """The same batch on `device`; a pinned one is copied while the processor goes on."""
+        return MaskedBatch(
+            self.batch.to(device),
+            self.positions.to(device, non_blocking=True),
+            self.targets.to(device, non_blocking=True),
+        )
+
+    def pinned(self) -> "MaskedBatch":
+        """The same batch in page-locked memory, from which CUDA copies without waiting."""
+        return MaskedBatch(
+            self.batch.pinned(), self.positions.pin_memory(), self.targets.pin_memory()
+        )
+
 
 class EventMasker:
-    """Hides a share of positions: of them `mask_share` become `[MASK]`, `random_share` a
-    random token, the rest stays (BERT, Devlin et al. 2019)."""
+    """Hides a share of a batch's events, as the model's task (BERT, Devlin et al. 2019).
 
-    def __init__(self, config: MaskingConfig, num_tokens: int) -> None:
+    - A *visit* is a hospital stay or, outside one, a calendar day. A *group* is what is hidden
+      or shown together: with `hide_copies` all events of one code in one visit of a sequence,
+      whatever their value bins; without it a single event.
+    - In `whole_visit_share` of the sequences the visit of an event drawn at random is hidden
+      whole, and nothing else of the sequence. Where that visit holds more than half of the
+      sequence's events, too little would be left to tell it from: the sequence is masked by
+      groups, as all others are.
+    - The groups of the other sequences are hidden independently, each with the same chance:
+      the one that makes the batch's expected share of hidden events `rate`, given its whole
+      visits. So the rate holds whatever the sizes of groups and visits, as long as that chance
+      lies between 0 and 1: whole visits alone may exceed the rate where it is below half of
+      `whole_visit_share`, or in a batch of very few sequences.
+    - A hidden group shows `[MASK]` (`mask_share`), random tokens (`random_share`) or itself:
+      one fate for all of it, lest one copy give away the others.
+    - `[START]`, `[UNK]` and padding are never hidden, nor counted as events here.
+    """
+
+    def __init__(self, config: MaskingConfig, code_of_token: NDArray[np.int64]) -> None:
+        """`code_of_token`: `[vocabulary]`, the number of each token's code."""
         self._config = config
-        self._num_tokens = num_tokens
+        self._code_of_token = code_of_token.astype(np.int64)
+        self._num_tokens = int(code_of_token.size)
 
-    def mask(self, batch: EventBatch, generator: np.random.Generator) -> MaskedBatch:
-        """Hide positions of `batch`; `[START]` and `[UNK]` are never hidden.
+    @property
+    def needs_episodes(self) -> bool:
+        """Whether positions are hidden by visits, so that `mask` must be told them."""
+        return self._config.hide_copies or self._config.whole_visit_share > 0
 
-        At least one position is hidden where any may be.
+    def mask(
+        self,
+        batch: EventBatch,
+        episodes: NDArray[np.int64] | None,
+        generator: np.random.Generator,
+    ) -> MaskedBatch:
+        """Hide positions of `batch`; at least one where any may be.
+
+        Args:
+            batch: the stream; it stays as it is.
+            episodes: `[tokens]`, the stay or day of each position, distinct within its
+                sequence and within 32 bits; not read unless `needs_episodes`.
+            generator: all draws come from it.
         """
-        tokens = batch.tokens.numpy()
-        eligible = np.flatnonzero((tokens >= len(SPECIAL_TOKENS)) & (tokens != UNKNOWN))
-        draws = generator.random(eligible.size)
-        chosen = eligible[draws < self._config.rate]
-        if chosen.size == 0 and eligible.size:
-            chosen = eligible[[int(draws.argmin())]]
-        masked = tokens.copy()
-        fate = generator.random(chosen.size)
-        masked[chosen[fate < self._config.mask_share]] = MASK
-        swap = (fate >= self._config.mask_share) & (
-            fate < self._config.mask_share + self._config.random_share
-        )
-        masked[chosen[swap]] = generator.integers(
-            len(SPECIAL_TOKENS), self._num_tokens, int(swap.sum())
-        )
+        tokens, cu_seqlens = batch.tokens.numpy(), batch.cu_seqlens.numpy()
+        is_event = tokens >= _NUM_SPECIAL
+        draws = self._draws(tokens, episodes, cu_seqlens, generator)
+        hidden = is_event & self._hidden(draws, is_event, episodes, cu_seqlens, generator)
+        chosen = np.flatnonzero(hidden)
+        if chosen.size == 0 and is_event.any():
+            chosen = np.flatnonzero(is_event & (draws == draws[is_event].min()))
+        shown = tokens.copy()
+        shown[chosen] = self._shown(tokens[chosen], draws[chosen], generator)
         stream = EventBatch(
-            torch.from_numpy(masked), batch.hours, batch.ages, batch.visits, batch.cu_seqlens
+            torch.from_numpy(shown), batch.hours, batch.ages, batch.visits, batch.cu_seqlens
         )
-        return MaskedBatch(
-            stream, torch.from_numpy(chosen), torch.from_numpy(tokens[chosen].copy())
-        )
+        return MaskedBatch(stream, torch.from_numpy(chosen), torch.from_numpy(tokens[chosen]))
+
+    def _draws(
+        self,
+        tokens: NDArray[np.int64],
+        episodes: NDArray[np.int64] | None,
+        cu_seqlens: NDArray[np.int64],
+        generator: np.random.Generator,
+    ) -> NDArray[np.uint64]:
+        """One draw a group, the same at all its positions. `[tokens]`."""
+        if not self._config.hide_copies or episodes is None:
+            return generator.integers(0, 2**64, tokens.size, dtype=np.uint64)
+        seeds = generator.integers(0, 2**64, cu_seqlens.size - 1, dtype=np.uint64)
+        groups = episodes << 32
+        groups |= self._code_of_token.take(tokens)
+        return keyed_draws(groups.view(np.uint64), np.repeat(seeds, np.diff(cu_seqlens)))
+
+    def _hidden(
+        self,
+        draws: NDArray[np.uint64],
+        is_event: NDArray[np.bool_],
+        episodes: NDArray[np.int64] | None,
+        cu_seqlens: NDArray[np.int64],
+        generator: np.random.Generator,
+    ) -> NDArray[np.bool_]:
+        """Where events are hidden; says nothing of other positions. `[tokens]`."""
+        rate = self._config.rate
+        if self._config.whole_visit_share == 0 or episodes is None:
+            return draws < _threshold(rate)
+        visits = self._whole_visits(is_event, episodes, cu_seqlens, generator)
+        lengths = np.diff(cu_seqlens)
+        in_visit = episodes == np.repeat(visits, lengths)
+        by_groups = np.repeat(visits == _NO_VISIT, lengths)
+        num_in_visits = int(np.count_nonzero(in_visit & is_event))
+        num_others = int(np.count_nonzero(by_groups & is_event))
+        wanted = rate * int(np.count_nonzero(is_event)) - num_in_visits
+        by_groups &= draws < _threshold(wanted / max(1, num_others))
+        by_groups |= in_visit
+        return by_groups
+
+    def _whole_visits(
+        self,
+        is_event: NDArray[np.bool_],
+        episodes: NDArray[np.int64],
+        cu_seqlens: NDArray[np.int64],
+        generator: np.random.Generator,
+    ) -> NDArray[np.int64]:
+        """The visit that each sequence hides whole, or `_NO_VISIT`. `[sequences]`."""
+        starts, lengths = cu_seqlens[:-1], np.diff(cu_seqlens)
+        asked = generator.random(lengths.size) < self._config.whole_visit_share
+        place = starts + generator.integers(np.minimum(1, lengths - 1), lengths)
+        visits = np.where(asked, episodes[place], _NO_VISIT)
+        in_visit = is_event & (episodes == np.repeat(visits, lengths))
+        num_in_visit = np.add.reduceat(in_visit, starts, dtype=np.int64)
+        num_events = np.add.reduceat(is_event, starts, dtype=np.int64)
+        fits = (num_in_visit > 0) & (2 * num_in_visit <= num_events)
+        return np.where(fits, visits, _NO_VISIT)
+
+    def _shown(
+        self,
+        tokens: NDArray[np.int64],
+        draws: NDArray[np.uint64],
+        generator: np.random.Generator,
+    ) -> NDArray[np.int64]:
+        """What stands in the place of hidden tokens. `[masked]` to `[masked]`."""
+        # The low half of a draw: its high half decided that the group is hidden.
+        fates = draws & np.uint64(2**32 - 1)
+        masked = _low_threshold(self._config.mask_share)
+        swapped = _low_threshold(self._config.mask_share + self._config.random_share)
+        shown = np.where(fates < masked, MASK, tokens)
+        swap = np.flatnonzero((fates >= masked) & (fates < swapped))
+        shown[swap] = generator.integers(_NUM_SPECIAL, self._num_tokens, swap.size)
+        return shown
+
+
+_NO_VISIT = np.iinfo(np.int64).min
+
+
+def _threshold(share: float) -> np.uint64:
+    """Draws below it are that share of all. Shares outside 0 to 1 count as the nearer end."""
+    return np.uint64(min(max(0, int(share * 2.0**64)), 2**64 - 1))
+
+
+def _low_threshold(share: float) -> np.uint64:
+    """The same for draws of 32 bits."""
+    return np.uint64(round(share * 2.0**32))

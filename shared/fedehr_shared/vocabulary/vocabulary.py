@@ -78,6 +78,17 @@ class Vocabulary:
                 names += [f"{code}//Q{number}" for number in range(1, len(cuts) + 2)]
         return tuple(names)
 
+    @cached_property
+    def code_of_token(self) -> NDArray[np.int64]:
+        """The number of each token's code: a code's value bins share it with its bare token.
+
+        Special tokens and buckets have numbers of their own. Shape: `[num_tokens]`.
+        """
+        begins_code = np.zeros(self.num_tokens, dtype=bool)
+        begins_code[: len(SPECIAL_TOKENS) + self.num_hash_buckets] = True
+        begins_code[list(self.first_tokens.values())] = True
+        return np.cumsum(begins_code) - 1
+
     def resolve(self, code: str, parents: Mapping[str, str], description: str | None) -> Resolution:
         """The token of a code, or of what is nearest to it.
 

@@ -63,7 +63,7 @@ def _bag(store: TokenStore, examples: Examples, num_tokens: int) -> Bag:
     """A window may leave out early events of a long history; the bag holds them all."""
     from scipy.sparse import csr_matrix
 
-    ends = np.asarray([window.end for window in examples.windows], dtype=np.int64)
+    ends = examples.windows.ends
     rows = store.rows_of(examples.subject_ids)
     begins = np.where(rows >= 0, store.offsets[np.maximum(rows, 0)], ends)
     places = [np.arange(begin, end) for begin, end in zip(begins, ends, strict=True)]

@@ -11,13 +11,13 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 from fedehr_client.answers.evaluation import evaluation_report, tuning_auroc
 from fedehr_client.training.examples import Examples
-from fedehr_shared.tokens.collate import Window
+from fedehr_shared.tokens.windows import Window, Windows
 
 
 def _examples(labels: Any) -> Examples:
     table = np.asarray(labels, dtype=np.float32).reshape(len(labels), 2)
     ids = np.arange(len(labels), dtype=np.int64)
-    return Examples(ids, np.zeros_like(ids), (Window(0, 0),) * len(labels), table)
+    return Examples(ids, np.zeros_like(ids), Windows.of([Window(0, 0)] * len(labels)), table)
 
 
 @settings(deadline=None, max_examples=60)

@@ -1,0 +1,99 @@
+"""What a step trains on: masked batches of pre-training, labelled ones of fine-tuning."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fedehr_client.training.examples import Examples
+from fedehr_client.training.schedule import batch_rows
+from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.seeds import derive_generator
+from fedehr_shared.tokens.batch import EventBatch
+from fedehr_shared.tokens.collate import collate, episodes
+from fedehr_shared.tokens.masking import EventMasker, MaskedBatch
+from fedehr_shared.tokens.store import TokenStore
+from fedehr_shared.tokens.windows import epoch_windows
+
+
+@dataclass(frozen=True)
+class PretrainingData:
+    """What may be learnt from without labels.
+
+    Attributes:
+        store: the site's tokens.
+        rows: `[subjects]`, the rows of the training subjects.
+        code_of_token: `[vocabulary]`, the number of each token's code.
+    """
+
+    store: TokenStore
+    rows: NDArray[np.int64]
+    code_of_token: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class MaskedBatches:
+    """The batches of pre-training at one site, by the step's number within the phase."""
+
+    study: StudyConfig
+    site: str
+    data: PretrainingData
+
+    def __call__(self, step: int) -> MaskedBatch:
+        """The batch of a step: it depends on (study, site, step) and the records alone."""
+        seed, store = (self.study.digest, "pretraining", self.site), self.data.store
+        steps_per_epoch = self.study.pretraining.steps_per_epoch
+        places = batch_rows(self.data.rows.size, step, steps_per_epoch, *seed)
+        windows = epoch_windows(
+            store, self.data.rows[places], self.study.sequence.context, step // steps_per_epoch
+        )
+        numbers = episodes(store, windows) if self._masker.needs_episodes else None
+        generator = derive_generator(*seed, "masks", step)
+        return self._masker.mask(collate(store, windows), numbers, generator)
+
+    @cached_property
+    def _masker(self) -> EventMasker:
+        return EventMasker(self.study.masking, self.data.code_of_token)
+
+
+@dataclass(frozen=True)
+class LabelledBatch:
+    """Sequences and their outcomes.
+
+    Attributes:
+        batch: the sequences.
+        labels: `[sequences, tasks]` float32: 0, 1, or NaN where a task has no label.
+    """
+
+    batch: EventBatch
+    labels: torch.Tensor
+
+    def to(self, device: torch.device) -> "LabelledBatch":
+        """The same batch on `device`; a pinned one is copied while the processor goes on."""
+        return LabelledBatch(self.batch.to(device), self.labels.to(device, non_blocking=True))
+
+    def pinned(self) -> "LabelledBatch":
+        """The same batch in page-locked memory, from which CUDA copies without waiting."""
+        return LabelledBatch(self.batch.pinned(), self.labels.pin_memory())
+
+
+@dataclass(frozen=True)
+class LabelledBatches:
+    """The batches of fine-tuning at one site, by the step's number within the phase."""
+
+    study: StudyConfig
+    site: str
+    store: TokenStore
+    examples: Examples
+
+    def __call__(self, step: int) -> LabelledBatch:
+        """The batch of a step: it depends on (study, site, step) and the records alone."""
+        seed = (self.study.digest, "finetuning", self.site)
+        steps_per_epoch = self.study.finetuning.steps_per_epoch
+        rows = batch_rows(len(self.examples), step, steps_per_epoch, *seed)
+        return LabelledBatch(
+            collate(self.store, self.examples.windows[rows]),
+            torch.from_numpy(self.examples.labels[rows]),
+        )
