@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fedehr_client.importers.summary import ImportSummary
-from fedehr_shared.meds.writer import new_folder
+from fedehr_shared.meds.new_folder import new_folder
 
 ReportStep = Callable[[str], None]
 """Told the name of each step as it begins."""

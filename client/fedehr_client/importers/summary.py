@@ -42,26 +42,40 @@ class SiteSummary:
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """The whole federation folder.
+    """The whole folder: one site, or a federation of several.
 
     Attributes:
         sites: by name.
         tasks: by task, what `federation.json` says of it, its exclusions included.
         num_subjects: people; one seen at two sites counts once.
         left_out: rows and stays that became no event, by reason.
+        repairs: what was changed on the way, by reason.
+        tables: by table, as `import.json` says: rows read, and bad ones by reason.
+        seconds: from start to end; null where it was not measured.
     """
 
     sites: list[SiteSummary]
     tasks: dict[str, dict[str, Any]]
     num_subjects: int
     left_out: dict[str, int] = field(default_factory=dict)
+    repairs: dict[str, int] = field(default_factory=dict)
+    tables: dict[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
+
+    @property
+    def num_events(self) -> int:
+        """Of all sites."""
+        return sum(site.num_events for site in self.sites)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         return {
             "num_subjects": self.num_subjects,
-            "num_events": sum(site.num_events for site in self.sites),
+            "num_events": self.num_events,
             "sites": [site.to_dict() for site in self.sites],
             "tasks": self.tasks,
             "left_out": self.left_out,
+            "repairs": self.repairs,
+            "tables": self.tables,
+            "seconds": self.seconds,
         }

@@ -43,13 +43,20 @@ class SiteFolder:
         return self.path / "metadata" / "dataset.json"
 
     @property
+    def import_file(self) -> Path:
+        """`metadata/import.json`."""
+        return self.path / "metadata" / "import.json"
+
+    @property
     def data_files(self) -> list[Path]:
         """The shards, by name.
 
         Raises:
             DataError: there is none.
         """
-        files = sorted((self.path / "data").glob("**/*.parquet"))
+        # Shards are numbered: 10 comes after 9.
+        found = (self.path / "data").glob("**/*.parquet")
+        files = sorted(found, key=lambda file: (len(file.name), file))
         if not files:
             raise DataError(
                 f"{self.path} holds no data/*.parquet. Import records there first "

@@ -35,8 +35,7 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             )
         try:
             _recover(path)
-            if path.exists() and not replace:
-                raise DataError(f"{path} exists already. Name a new folder, or remove it first.")
+            _check_free(path, replace)
             _empty(partial)
             yield partial
             _sync_tree(partial)
@@ -44,6 +43,36 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+
+
+@contextmanager
+def undisturbed(path: Path) -> Iterator[None]:
+    """Keep writers of the folder `path` away while the block runs.
+
+    What killed ones left beside it, which holds records too, is removed.
+
+    Raises:
+        DataError: another process is writing it.
+    """
+    if not os.access(path.parent, os.W_OK):
+        # Nobody like us can write a new folder there, either.
+        yield
+        return
+    partial = path.with_name(f".{path.name}.partial")
+    partial.mkdir(mode=0o700, exist_ok=True)
+    with try_lock_folder(partial) as locked:
+        if not locked:
+            raise DataError(f"another process is writing {path}. Repeat when it has ended.")
+        try:
+            _recover(path)
+            yield
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_free(path: Path, replace: bool) -> None:
+    if path.exists() and not replace:
+        raise DataError(f"{path} exists already. Name a new folder, or remove it first.")
 
 
 def _aside(path: Path) -> Path:

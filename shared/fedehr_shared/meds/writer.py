@@ -1,10 +1,7 @@
-"""Writing a federation folder: it appears under its name only when it is complete."""
+"""Writing a site folder from tables in memory, and the files beside its events."""
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +18,8 @@ from fedehr_shared.meds.schema import (
     MEDS_VERSION,
     SPLITS_SCHEMA,
 )
+from fedehr_shared.meds.shards import ShardWriter
 from fedehr_shared.meds.splits import split_subjects
-
-
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a private folder beside `path` that takes its name when the block ends well.
-
-    Raises:
-        DataError: `path` exists already.
-    """
-    if path.exists():
-        raise DataError(f"{path} exists already. Name a new folder, or remove it first.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        yield partial
-        partial.rename(path)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def write_site(
@@ -68,8 +47,7 @@ def write_site(
     if events.num_rows == 0:
         raise DataError(f"site '{folder.name}' has no events. Leave it out or check the source.")
     site = SiteFolder(folder)
-    (folder / "data").mkdir(parents=True)
-    (folder / "metadata").mkdir()
+    (folder / "metadata").mkdir(parents=True)
     (folder / "labels").mkdir()
     # MEDS wants null (static) times first within a subject.
     ordered = events.select(DATA_SCHEMA.names).cast(DATA_SCHEMA)
@@ -84,7 +62,8 @@ def write_site(
         )
     )
     _check_codes(ordered, codes, folder.name)
-    pq.write_table(ordered, folder / "data" / "0.parquet", compression="zstd")
+    with ShardWriter(folder / "data") as writer:
+        writer.write(ordered)
     pq.write_table(codes.select(CODES_SCHEMA.names).cast(CODES_SCHEMA), site.codes_file)
     subjects = ordered.column("subject_id").unique().to_pylist()
     splits = {"subject_id": subjects, "split": split_subjects(subjects, split_key)}
@@ -92,6 +71,11 @@ def write_site(
     for task, table in labels.items():
         file = folder / "labels" / f"{task}.parquet"
         pq.write_table(table.select(LABELS_SCHEMA.names).cast(LABELS_SCHEMA), file)
+    write_dataset_file(site, dataset)
+
+
+def write_dataset_file(site: SiteFolder, dataset: Mapping[str, Any]) -> None:
+    """Write MEDS's `dataset.json`; `dataset` holds `dataset_name`, `etl_name`, ..."""
     about = {"meds_version": MEDS_VERSION, "other_extension_columns": ["visit_id"], **dataset}
     site.dataset_file.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 

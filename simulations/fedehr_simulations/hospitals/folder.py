@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fedehr_shared.meds.new_folder import new_folder
 from fedehr_shared.meds.schema import LABELS_SCHEMA
-from fedehr_shared.meds.writer import new_folder, write_federation_file, write_site
+from fedehr_shared.meds.writer import write_federation_file, write_site
 from fedehr_simulations.hospitals.events import EventMaker
 from fedehr_simulations.hospitals.outcomes import COIN, TASKS
 from fedehr_simulations.hospitals.plan import HospitalsPlan

@@ -56,9 +56,8 @@ def open_table(
         if file.name.lower().endswith(".parquet"):
             part, num_rows = _stage_parquet(workspace, table, file, target, first_row)
         else:
-            part, num_rows = _stage_csv(
-                workspace, table, file, csv or CsvFormat(), target, first_row
-            )
+            found = examine_csv(file, csv or CsvFormat())
+            part, num_rows = _stage_csv(workspace, table, found, target, first_row)
         staged.append(part)
         first_row += num_rows
     return _make_view(workspace, table, staged)
@@ -91,14 +90,8 @@ def _stage_parquet(
 
 
 def _stage_csv(
-    workspace: Workspace,
-    table: SourceTable,
-    file: Path,
-    known: CsvFormat,
-    target: Path,
-    first_row: int,
+    workspace: Workspace, table: SourceTable, found: CsvFile, target: Path, first_row: int
 ) -> tuple[Staged, int]:
-    found = examine_csv(file, known)
     if found.encoding != "utf-8":
         copy = workspace.new_file("utf-8.csv.gz")
         transcode(found, copy)
@@ -109,11 +102,11 @@ def _stage_csv(
         with ThreadPoolExecutor(1) as beside:
             checked = beside.submit(check_gzip, found)
             try:
-                staged, rejects = _scan_csv(workspace, table, found, file, target)
+                staged, rejects = _scan_csv(workspace, table, found, found.path, target)
             finally:
                 checked.result()
     else:
-        staged, rejects = _scan_csv(workspace, table, found, file, target)
+        staged, rejects = _scan_csv(workspace, table, found, found.path, target)
     return staged, _count(workspace, table, staged, rejects, first_row)
 
 

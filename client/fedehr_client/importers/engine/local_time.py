@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import duckdb
 import numpy as np
 import pyarrow as pa
+from duckdb.func import FunctionNullHandling, PythonUDFType
 from numpy.typing import NDArray
 
 from fedehr_shared.errors import UsageError
@@ -46,7 +47,12 @@ def add_time_functions(
         return pa.array(utc, mask=~known).cast(pa.timestamp("us"))
 
     connection.create_function(
-        "local_to_utc", convert, ["TIMESTAMP"], "TIMESTAMP", type="arrow", null_handling="special"
+        "local_to_utc",
+        convert,
+        ["TIMESTAMP"],
+        "TIMESTAMP",
+        type=PythonUDFType.ARROW,
+        null_handling=FunctionNullHandling.SPECIAL,
     )
     connection.execute(f"CREATE MACRO end_of_day(day) AS local_to_utc({_END_OF_DAY})")
 

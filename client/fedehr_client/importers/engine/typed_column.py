@@ -122,6 +122,7 @@ def _moment(
     given = f"{name}_given"
     text = _text(given, source_type)
     local, zoned = f"{name}_local", f"{name}_zoned"
+    steps: tuple[tuple[str, str], ...]
     if source_type == "DATE":
         steps = ((local, f"CAST({given} AS TIMESTAMP) + {_END_OF_DAY}"),)
     elif source_type == "TIMESTAMP WITH TIME ZONE":

@@ -1,0 +1,43 @@
+"""The plan's events in their final order, streamed out of DuckDB's external sort."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from fedehr_client.importers.engine.database_errors import database_errors
+from fedehr_client.importers.engine.source import RecordsPlan
+from fedehr_client.importers.engine.workspace import Workspace
+
+CHUNK_EVENTS = 65_536
+
+
+def sorted_events(workspace: Workspace, plan: RecordsPlan) -> Iterator[pa.Table]:
+    """Yield events by subject, time, code, value and visit; static ones (null time) first.
+
+    Events without a subject come before all others. The order is total but for exact
+    duplicates, so it does not depend on threads.
+
+    Raises:
+        DataError: memory or disk ran out, or a query of the plan failed.
+    """
+    with database_errors(workspace.settings):
+        reader = workspace.connection.sql(_query(plan)).to_arrow_reader(CHUNK_EVENTS)
+        for batch in reader:
+            yield pa.Table.from_batches([batch])
+
+
+def _query(plan: RecordsPlan) -> str:
+    union = " UNION ALL ".join(_SELECT.format(events=events) for events in plan.events)
+    # Numbers that are none sort beside null, which they become: duplicates then meet.
+    return f"""SELECT * FROM ({union}) ORDER BY subject_id NULLS FIRST, time NULLS FIRST,
+        code NULLS FIRST, numeric_value NULLS LAST, visit_id NULLS FIRST"""
+
+
+# Minus zero equals zero, so its place among duplicates would be left to chance.
+_SELECT = """
+SELECT subject_id, time, code, CASE WHEN wide IS NULL THEN NULL WHEN wide = 0 THEN 0::FLOAT
+    WHEN abs(wide) <= 3.4028234663852886e38 THEN CAST(wide AS FLOAT) ELSE 'nan'::FLOAT END
+    AS numeric_value, visit_id
+FROM (SELECT CAST(subject_id AS BIGINT) AS subject_id, CAST(time AS TIMESTAMP) AS time,
+    CAST(code AS VARCHAR) AS code, CAST(numeric_value AS DOUBLE) AS wide,
+    CAST(visit_id AS BIGINT) AS visit_id FROM ({events}))"""
