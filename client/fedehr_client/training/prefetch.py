@@ -10,10 +10,8 @@ Batch = TypeVar("Batch")
 NUM_AHEAD = 2
 
 
-def prefetch(
-    make: Callable[[int], Batch], steps: Sequence[int], num_ahead: int = NUM_AHEAD
-) -> Generator[Batch, None, None]:
-    """`make(step)` for each step in order, up to `num_ahead` of them made ahead.
+def prefetch(make: Callable[[int], Batch], steps: Sequence[int]) -> Generator[Batch, None, None]:
+    """`make(step)` for each step in order, up to `NUM_AHEAD` of them made ahead.
 
     One thread makes one batch after the other, so that they are the same as without it; what
     it raises is raised here, at its step. NumPy frees the interpreter while it works, and so
@@ -24,7 +22,7 @@ def prefetch(
     rest = iter(steps)
     maker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
     try:
-        waiting.extend(maker.submit(make, step) for step in islice(rest, num_ahead))
+        waiting.extend(maker.submit(make, step) for step in islice(rest, NUM_AHEAD))
         while waiting:
             batch = waiting.popleft().result()
             waiting.extend(maker.submit(make, step) for step in islice(rest, 1))
