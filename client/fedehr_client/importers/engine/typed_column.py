@@ -13,14 +13,18 @@ from fedehr_client.importers.engine.table import FIRST_YEAR, Column, SourceTable
 
 DATE_FORMATS = ("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d", "%d.%m.%Y", "%d-%b-%Y")
 """`01/02/2020` is not among them: it means two days, so its column must state a format."""
-_CLOCKS = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%H:%M:%S.%n")
+_CLOCKS = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f")
+_FINE_CLOCK = "%H:%M:%S.%n"
+"""More than microseconds. Apart: it makes DuckDB's result end in the year 2262."""
 _LOCAL = (
     *(f"{date} {clock}" for date in DATE_FORMATS for clock in _CLOCKS),
     *(f"%Y-%m-%dT{clock}" for clock in _CLOCKS),
     "%Y%m%d%H%M%S",
     "%Y%m%d%H%M",
 )
+_LOCAL_FINE = (*(f"{date} {_FINE_CLOCK}" for date in DATE_FORMATS), f"%Y-%m-%dT{_FINE_CLOCK}")
 _WITH_OFFSET = tuple(f"%Y-%m-%d{sep}{clock}%z" for sep in " T" for clock in _CLOCKS)
+_WITH_OFFSET_FINE = tuple(f"%Y-%m-%d{sep}{_FINE_CLOCK}%z" for sep in " T")
 _OFFSET_TEXT = r".*\d{2}:\d{2}.* ?(Z|UTC|[+-]\d{2}(:?\d{2})?)"
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT",
              "UINTEGER", "UBIGINT", "UHUGEINT"}  # fmt: skip
@@ -162,16 +166,20 @@ def _parsed(column: Column, text: str, local: str, zoned: str) -> tuple[tuple[st
         WHEN {text} LIKE '____-__-__' THEN
             CAST(TRY_CAST({text} AS DATE) AS TIMESTAMP) + {_END_OF_DAY}
         WHEN {text} LIKE '____-__-__ __:__:__' THEN TRY_CAST({text} AS TIMESTAMP)
+        -- DuckDB takes "infinity" and "epoch" for dates, in any format.
+        WHEN NOT regexp_matches({text}, '[0-9]') THEN NULL
         ELSE coalesce(try_strptime({text}, {_list(_LOCAL)}),
+            CAST(try_strptime({text}, {_list(_LOCAL_FINE)}) AS TIMESTAMP),
             try_strptime({text}, {_list(DATE_FORMATS)}) + {_END_OF_DAY}) END"""
     moment = f"regexp_replace({text}, ' ?(Z|UTC)$', '+00:00')"
     offset = f"""CASE WHEN {local} IS NULL AND regexp_full_match({text}, '{_OFFSET_TEXT}')
-        THEN timezone('UTC', try_strptime({moment}, {_list(_WITH_OFFSET)})) END"""
+        THEN timezone('UTC', coalesce(try_strptime({moment}, {_list(_WITH_OFFSET)}),
+            CAST(try_strptime({moment}, {_list(_WITH_OFFSET_FINE)}) AS TIMESTAMPTZ))) END"""
     return ((local, known), (zoned, offset))
 
 
 def _stated(text: str, format: str) -> str:
-    parsed = f"try_strptime({text}, {quote(format)})"
+    parsed = f"try_strptime(regexp_extract({text}, '.*[0-9].*'), {quote(format)})"
     if _has_zone(format):
         return f"timezone('UTC', {parsed})"
     has_clock = any(part in format.replace("%-", "%") for part in ("%H", "%I", "%c", "%X"))
