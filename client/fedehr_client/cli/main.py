@@ -4,7 +4,7 @@ from typing import NoReturn
 
 import typer
 
-from fedehr_client.cli import node, records
+from fedehr_client.cli import erase, node, records
 from fedehr_shared.console import run_program
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ def _root() -> None:
 
 
 app.add_typer(node.app)
+app.add_typer(erase.app)
 
 
 def run() -> NoReturn:

@@ -72,7 +72,7 @@ class Withdrawn:
         partial.replace(file)
 
     def _hash(self, subject_id: int) -> bytes:
-        content = subject_id.to_bytes(8, "big", signed=True)
+        content = int(subject_id).to_bytes(8, "big", signed=True)
         return hashlib.blake2b(content, key=self.key, digest_size=_HASH_BYTES).digest()
 
 

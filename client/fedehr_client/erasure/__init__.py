@@ -1,0 +1,1 @@
+"""Erasing subjects who withdraw: from records, splits, labels and token stores."""
