@@ -1,20 +1,22 @@
-"""What every source of records offers, and how a new federation folder comes about."""
+"""How an import runs: one site by the engine, or a federation folder by its importer."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from fedehr_client.importers.engine.settings import ImportSettings
+from fedehr_client.importers.engine.source import Importer, ReportStep
+from fedehr_client.importers.engine.workspace import Workspace
+from fedehr_client.importers.engine.write import write_records
 from fedehr_client.importers.summary import ImportSummary
+from fedehr_shared.errors import UsageError
 from fedehr_shared.meds.new_folder import new_folder
 
-ReportStep = Callable[[str], None]
-"""Told the name of each step as it begins."""
 
+@runtime_checkable
+class FederationImporter(Protocol):
+    """Turns one source of records into a federation folder of several sites."""
 
-class Importer(Protocol):
-    """Turns one source of records into a federation folder."""
-
-    def write(self, folder: Path, report_step: ReportStep) -> ImportSummary:
+    def write(self, folder: Path, workspace: Workspace, report_step: ReportStep) -> ImportSummary:
         """Write sites and `federation.json` into `folder`, which exists and is empty.
 
         Raises:
@@ -23,11 +25,42 @@ class Importer(Protocol):
         ...
 
 
-def import_records(importer: Importer, out: Path, report_step: ReportStep) -> ImportSummary:
+AnyImporter = Importer | FederationImporter
+
+
+def run_import(
+    importer: AnyImporter, out: Path, settings: ImportSettings, report_step: ReportStep
+) -> ImportSummary:
     """Run `importer`; `out` appears only when all of it is written.
 
     Raises:
-        DataError: `out` exists, or the source is incomplete or malformed.
+        DataError: `out` exists, the source is incomplete or malformed, or memory or disk ran
+            out.
+        UsageError: the memory limit is too small, or a setting does not apply.
     """
-    with new_folder(out) as folder:
-        return importer.write(folder, report_step)
+    if isinstance(importer, FederationImporter):
+        return _import_federation(importer, out, settings, report_step)
+    return write_records(importer, out, settings, report_step)
+
+
+def import_records(
+    importer: FederationImporter,
+    out: Path,
+    report_step: ReportStep,
+    settings: ImportSettings | None = None,
+) -> ImportSummary:
+    """`run_import` of a federation folder, by default with the usual settings."""
+    return _import_federation(importer, out, settings or ImportSettings(), report_step)
+
+
+def _import_federation(
+    importer: FederationImporter, out: Path, settings: ImportSettings, report_step: ReportStep
+) -> ImportSummary:
+    if settings.replace:
+        raise UsageError(
+            "--replace takes the place of one site, and this import makes several, whose "
+            "subjects may change sites. Import into a new folder: with the same --split-key "
+            "every subject's split is the same."
+        )
+    with new_folder(out) as folder, Workspace(settings, beside=out.parent) as workspace:
+        return importer.write(folder, workspace, report_step)

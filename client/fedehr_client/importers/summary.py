@@ -1,6 +1,6 @@
 """What an import made: counts for the hospital's own eyes, which stay at the site."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -29,6 +29,10 @@ class SiteSummary:
     num_subjects: int
     num_events: int
     tasks: dict[str, LabelCounts]
+
+    def named(self, name: str) -> "SiteSummary":
+        """The same under the name that the folder has when it is complete."""
+        return replace(self, name=name)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""

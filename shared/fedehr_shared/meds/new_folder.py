@@ -18,7 +18,8 @@ _RENAME_EXCHANGE = 2
 def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a private folder beside `path` that takes its name when the block ends well.
 
-    The private folder is locked while the block runs; what a killed run left there is
+    Only this user may read it, as records deserve; a folder that is replaced passes its mode
+    on. The private folder is locked while the block runs; what a killed run left there is
     removed. With `replace` an existing folder keeps its name until the new one takes it.
 
     Raises:
@@ -97,10 +98,12 @@ def _empty(folder: Path) -> None:
 
 
 def _take_name(partial: Path, path: Path) -> None:
-    partial.chmod(0o777 & ~_umask())
     if not path.exists():
         partial.rename(path)
-    elif _exchange(partial, path):
+        _sync(path.parent)
+        return
+    partial.chmod(path.stat().st_mode)
+    if _exchange(partial, path):
         shutil.rmtree(partial)
     else:
         old = _aside(path)
@@ -118,12 +121,6 @@ def _exchange(first: Path, second: Path) -> bool:
         return False
     done = rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE)
     return bool(done == 0)
-
-
-def _umask() -> int:
-    current = os.umask(0o077)
-    os.umask(current)
-    return current
 
 
 def _sync_tree(folder: Path) -> None:

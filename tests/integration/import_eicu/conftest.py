@@ -34,7 +34,7 @@ PAST = "notes/Progress Notes/Past History/Organ Systems/"
 
 
 def _importer(tables: Path, hourly: Path) -> EicuImporter:
-    return EicuImporter(tables, hourly, SiteBy.REGION, "key")
+    return EicuImporter(tables, hourly, SiteBy.REGION)
 
 
 def _write_table(folder: Path, name: str, rows: list[list[object]]) -> None:

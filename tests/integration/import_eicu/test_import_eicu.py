@@ -22,7 +22,7 @@ from fedehr_client.importers.importer import import_records
 from fedehr_client.importers.summary import ImportSummary
 from fedehr_shared.meds.folder import FederationFolder, SiteFolder
 from fedehr_shared.meds.schema import SPLITS
-from fedehr_shared.meds.splits import split_of
+from fedehr_shared.meds.splits import DEFAULT_SPLIT_KEY, split_of
 
 TASKS = ["in_hospital_death", "long_stay"]
 OUTCOMES = {
@@ -119,7 +119,7 @@ def test_nobody_has_two_splits_or_two_labels_of_a_task(imported: Imported) -> No
     assert (splits.groupby("subject_id")["split"].nunique() == 1).all()
     assert splits["subject_id"].nunique() == summary.num_subjects
     first = splits.iloc[0]
-    assert split_of(int(first["subject_id"]), "key") == first["split"]
+    assert split_of(int(first["subject_id"]), DEFAULT_SPLIT_KEY) == first["split"]
     for task in TASKS:
         assert not _labels(folder, task)["subject_id"].duplicated().any()
 

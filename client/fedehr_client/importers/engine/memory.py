@@ -1,6 +1,7 @@
 """How much of the import's memory is DuckDB's, and with how many threads it works."""
 
 import os
+import re
 from dataclasses import dataclass
 
 import psutil
@@ -12,6 +13,10 @@ OUTSIDE_BYTES = 30_000_000
 LEAST_DATABASE_BYTES = 100_000_000
 """Below it DuckDB cannot hold the blocks of one external sort."""
 BYTES_A_THREAD = 100_000_000
+
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+          "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,18 @@ def plan_memory(limit_bytes: int) -> MemoryPlan:
         )
     num_threads = max(1, min(_num_processors(), left_bytes // BYTES_A_THREAD))
     return MemoryPlan(left_bytes, int(num_threads))
+
+
+def parse_bytes(text: str) -> int:
+    """A number of bytes, as `300MB`, `1.5 GB` or `2GiB`.
+
+    Raises:
+        UsageError: it is none.
+    """
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Z]*)", text.strip().upper())
+    if not found or found.group(2) not in _UNITS:
+        raise UsageError(f"'{text}' is no amount of memory. Write it as 300MB, 1GB or 2GiB.")
+    return int(float(found.group(1)) * _UNITS[found.group(2)])
 
 
 def _num_processors() -> int:

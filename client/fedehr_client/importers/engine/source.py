@@ -24,6 +24,9 @@ class RecordsPlan:
             prefix counts.
         splits: a SELECT of subject_id, split where the source fixes them, or null.
         dataset: entries of `dataset.json`.
+        one_calendar: whether all subjects' dates are of one calendar, so that the last event
+            tells until when anybody was observed. False where dates are fictional, or were
+            shifted subject by subject.
     """
 
     events: tuple[str, ...]
@@ -31,6 +34,7 @@ class RecordsPlan:
     delays: tuple[tuple[str, float], ...] = ()
     splits: str | None = None
     dataset: dict[str, Any] = field(default_factory=dict)
+    one_calendar: bool = True
 
 
 class Importer(Protocol):
