@@ -37,6 +37,9 @@ def read_toml(path: Path, kind: type[AnySection]) -> AnySection:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}. Mend that line.") from error
+    except (ValueError, RecursionError) as error:
+        # A number of thousands of digits, lists within lists within lists.
+        raise ConfigError(f"{path} is not valid TOML: a value in it is too large.") from error
     return parse(values, kind, str(path))
 
 

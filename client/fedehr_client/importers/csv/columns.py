@@ -31,6 +31,8 @@ class ColumnBook:
     """
 
     uses: dict[str, dict[ColumnUse, str]] = field(default_factory=dict)
+    keys: dict[str, set[tuple[str, ...]]] = field(default_factory=dict)
+    """By joined table, the columns of each key by which it is joined."""
 
     def note(self, table: str, use: ColumnUse) -> str:
         """Note that `table` is read so, and return the name that the column then has."""
@@ -39,9 +41,11 @@ class ColumnBook:
             uses[use] = _free_name(use.header, set(uses.values()))
         return uses[use]
 
-    def text_columns(self, table: str, headers: Iterable[str]) -> dict[str, str]:
-        """By header, the names of columns that are read as text."""
-        return {header: self.uses[table][ColumnUse(header, "text")] for header in headers}
+    def note_key(self, table: str, headers: Iterable[str]) -> tuple[str, ...]:
+        """Note that `table` is joined by these, and return the names of the columns."""
+        key = tuple(self.note(table, ColumnUse(header, "text")) for header in headers)
+        self.keys.setdefault(table, set()).add(key)
+        return key
 
     def tables(self, mapping: Mapping) -> Iterator[SourceTable]:
         """The tables to open."""

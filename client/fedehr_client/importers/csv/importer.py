@@ -82,7 +82,7 @@ class CsvImporter:
                 workspace, table, files[table.name], CsvFormat(source.encoding, source.delimiter)
             )
         workspace.connection.execute(MACROS)
-        join_tables(workspace, self.mapping, queries.book)
+        join_tables(workspace, queries.book)
         self._count(workspace, queries, report_step)
         return queries
 

@@ -7,6 +7,7 @@ from fedehr_client.importers.csv.mapping import Mapping
 from fedehr_client.importers.csv.quoting import quote_name, quote_text
 from fedehr_client.importers.csv.rows import FilterSection, RowsSection
 from fedehr_client.importers.engine.table import Kind
+from fedehr_shared.errors import ConfigError
 
 SUBJECT_FUNCTION, VISIT_FUNCTION = "subject_number", "visit_number"
 """Text into 63-bit numbers (see `identity.py`)."""
@@ -52,9 +53,10 @@ class RowScope:
         clauses = [f"FROM {quote_name(self.rows.table)}"]
         for join in self.rows.join:
             lookup = f"{quote_name(lookup_of(join.table))} AS {quote_name(join.table)}"
+            theirs = self.book.note_key(join.table, join.on.values())
             keys = [
-                f"{self.column(own, 'text')} = {self.column(f'{join.table}.{other}', 'text')}"
-                for own, other in join.on.items()
+                f"{self.column(own, 'text')} = {quote_name(join.table)}.{quote_name(other)}"
+                for own, other in zip(join.on, theirs, strict=True)
             ]
             clauses.append(f"LEFT JOIN {lookup} ON {' AND '.join(keys)}")
         conditions = [self._condition(condition) for condition in self.rows.where]
@@ -64,9 +66,14 @@ class RowScope:
 
     def _resolve(self, reference: str) -> tuple[str, str]:
         table, dot, header = reference.partition(".")
-        if dot and header and table in self.rows.tables:
-            return table, header
-        return self.rows.table, reference
+        if not (dot and header) or table not in self.mapping.table_names():
+            return self.rows.table, reference
+        if table not in self.rows.tables:
+            raise ConfigError(
+                f"the mapping's section about table '{self.rows.table}' names {reference} but does "
+                f'not join that table. Add join = [{{ table = "{table}", on = "..." }}].'
+            )
+        return table, header
 
     def _condition(self, condition: FilterSection) -> str:
         column = self.column(condition.column, "text")

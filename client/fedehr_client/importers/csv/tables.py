@@ -1,6 +1,5 @@
 """The source's tables: found, opened and joined as a mapping says."""
 
-from collections.abc import Mapping as Dictionary
 from pathlib import Path, PurePosixPath
 
 from fedehr_client.importers.csv.columns import ColumnBook
@@ -39,42 +38,31 @@ def find_tables(source: Path, mapping: Mapping) -> dict[str, list[Path]]:
     return found
 
 
-def join_tables(workspace: Workspace, mapping: Mapping, book: ColumnBook) -> None:
+def join_tables(workspace: Workspace, book: ColumnBook) -> None:
     """Make the copies that sections join.
 
     Raises:
         DataError: a key repeats, so that a row would count twice.
     """
-    for table, keys in _join_keys(mapping).items():
-        if table not in book.uses:
-            continue
-        copy = quote_name(lookup_of(table))
+    for table, keys in book.keys.items():
         workspace.connection.execute(
-            f"CREATE OR REPLACE TABLE {copy} AS SELECT DISTINCT * FROM {quote_name(table)}"
+            f"""CREATE OR REPLACE TABLE {quote_name(lookup_of(table))} AS
+            SELECT DISTINCT * FROM {quote_name(table)}"""
         )
-        for headers in sorted(keys):
-            _check_key(workspace, table, book.text_columns(table, headers))
+        for key in sorted(keys):
+            _check_key(workspace, table, key)
 
 
-def _join_keys(mapping: Mapping) -> Dictionary[str, set[tuple[str, ...]]]:
-    keys: dict[str, set[tuple[str, ...]]] = {}
-    for rows in mapping.rows():
-        for join in rows.join:
-            keys.setdefault(join.table, set()).add(tuple(join.on.values()))
-    return keys
-
-
-def _check_key(workspace: Workspace, table: str, columns: Dictionary[str, str]) -> None:
-    """`columns`: by header, the column of the copy."""
-    names = ", ".join(map(quote_name, columns.values()))
-    filled = " AND ".join(f"{quote_name(name)} IS NOT NULL" for name in columns.values())
+def _check_key(workspace: Workspace, table: str, key: tuple[str, ...]) -> None:
+    names = ", ".join(map(quote_name, key))
+    filled = " AND ".join(f"{quote_name(name)} IS NOT NULL" for name in key)
     repeated = workspace.connection.execute(
         f"""SELECT count(*) FROM (SELECT 1 FROM {quote_name(lookup_of(table))} WHERE {filled}
             GROUP BY {names} HAVING count(*) > 1)"""
     ).fetchall()[0][0]
     if repeated:
         raise DataError(
-            f"table '{table}' is joined by {', '.join(columns)}, but {repeated} of its keys stand "
-            "in several different rows, which would count events twice. Join by a key that is "
+            f"table '{table}' is joined by {', '.join(key)}, but {repeated} of its keys stand in "
+            "several different rows, which would count events twice. Join by a key that is "
             "unique, or make it so."
         )
