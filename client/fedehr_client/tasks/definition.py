@@ -137,3 +137,11 @@ class TaskDefinition(Section):
         if self.index.at == "end_of_visit" and self.outcome.horizon_hours is None:
             raise ValueError('at = "end_of_visit" needs horizon_hours: the stay is over by then')
         return self
+
+
+class ImportedTask(Section):
+    """What stands beside labels that came from a file."""
+
+    name: Name
+    kind: Literal["binary", "multiclass", "regression"]
+    source: Literal["file"] = "file"

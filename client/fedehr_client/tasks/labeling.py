@@ -18,8 +18,6 @@ from fedehr_shared.errors import DataError
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.schema import LABELS_SCHEMA
 
-IMPORT_FILE = "import.json"
-
 
 @dataclass(frozen=True)
 class LabelTable:
@@ -100,7 +98,7 @@ def _dataset_end(
     site: SiteFolder, connection: duckdb.DuckDBPyConnection, task: str
 ) -> datetime | None:
     """What the import said; records that say nothing end with their last event."""
-    file = site.path / "metadata" / IMPORT_FILE
+    file = site.import_file
     if not file.is_file():
         end: datetime | None = connection.execute("SELECT max(time) FROM events").fetchall()[0][0]
         return end

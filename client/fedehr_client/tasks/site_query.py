@@ -20,7 +20,7 @@ from fedehr_shared.meds.code_table import CodeTable, read_codes
 from fedehr_shared.meds.folder import SiteFolder
 
 MICROSECONDS_PER_HOUR = 3_600_000_000
-DEFAULT_MEMORY_LIMIT = "1GB"
+DEFAULT_MEMORY_LIMIT_BYTES = 10**9
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class QueryLimits:
     """What a query over a site's records may use.
 
     Attributes:
-        memory_limit: of DuckDB, as `1GB`; beyond it rows spill to files.
+        memory_limit_bytes: of DuckDB; beyond it rows spill to files.
         temp_folder: where a private folder for those files is made, None: the system's.
     """
 
-    memory_limit: str = DEFAULT_MEMORY_LIMIT
+    memory_limit_bytes: int = DEFAULT_MEMORY_LIMIT_BYTES
     temp_folder: Path | None = None
 
 
@@ -52,14 +52,15 @@ def open_site(
         duckdb.connect(":memory:") as connection,
     ):
         try:
-            _configure(connection, limits.memory_limit, spill)
+            _configure(connection, limits.memory_limit_bytes, spill)
             _add_codes(connection, codes)
             _add_events(connection, site)
             yield connection, codes
         except duckdb.OutOfMemoryException:
             raise DataError(
-                f"the labels of '{site.name}' do not fit into {limits.memory_limit}, even with "
-                "files on disk. Raise --memory-limit, or name a larger disk with --temp."
+                f"a query over '{site.name}' does not fit into the memory limit "
+                f"({limits.memory_limit_bytes // 10**6} MB for the database), even with files on "
+                "disk. Raise --memory-limit, or name a larger disk with --temp."
             ) from None
         except duckdb.Error:
             # DuckDB's own message may quote a record.
@@ -76,11 +77,8 @@ def add_table(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table)
     connection.unregister("arrow_input")
 
 
-def _configure(connection: duckdb.DuckDBPyConnection, memory_limit: str, spill: str) -> None:
-    try:
-        connection.execute("SET memory_limit = ?", [memory_limit])
-    except duckdb.Error:
-        raise DataError(f"--memory-limit {memory_limit} is no size. Write it as 1GB.") from None
+def _configure(connection: duckdb.DuckDBPyConnection, memory_limit_bytes: int, spill: str) -> None:
+    connection.execute("SET memory_limit = ?", [f"{memory_limit_bytes // 10**6}MB"])
     connection.execute("SET temp_directory = ?", [spill])
     connection.execute("SET enable_progress_bar = false")
     connection.execute("SET preserve_insertion_order = false")

@@ -55,9 +55,13 @@ class CohortConfig(Section):
     @property
     def is_everyone(self) -> bool:
         """Whether nothing is asked."""
-        return self == CohortConfig()
+        return self == EVERYONE
 
     @property
     def bounds_age(self) -> bool:
         """Whether a subject of unknown age is left out."""
         return self.min_age_years > 0 or self.max_age_years < OLDEST_YEARS
+
+
+EVERYONE = CohortConfig()
+"""No bounds."""

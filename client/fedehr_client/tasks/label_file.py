@@ -1,0 +1,194 @@
+"""Labels that a hospital already has, from a CSV: `subject_id, prediction_time, value`.
+
+Every row must hold; one that does not is left out, counted by reason and listed by its number
+(the first row after the header is 1), never by its content.
+"""
+
+import json
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from fedehr_client.tasks.label_times import NO_TIME, parse_times
+from fedehr_shared.errors import DataError, UsageError
+from fedehr_shared.meds.folder import SiteFolder
+from fedehr_shared.meds.reader import read_splits
+
+Kind = Literal["binary", "multiclass", "regression"]
+COLUMNS = ("subject_id", "prediction_time", "value")
+REASONS = ("unknown_subject", "bad_time", "bad_value", "repeated_subject")
+"""A bad row counts under the first that holds; of a subject's rows the first stands."""
+NUM_LISTED = 100
+LONGEST_CLASS = 200
+_TRUE, _FALSE = ("1", "1.0", "true", "t", "yes", "y"), ("0", "0.0", "false", "f", "no", "n")
+
+
+@dataclass(frozen=True)
+class FileLabels:
+    """What a label file gave.
+
+    Attributes:
+        labels: columns of MEDS' LabelSchema, by subject.
+        num_rows: rows of the file.
+        bad_rows: by reason, the numbers of all rows left out.
+    """
+
+    labels: pa.Table
+    num_rows: int
+    bad_rows: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def num_bad(self) -> int:
+        """Rows left out."""
+        return sum(len(rows) for rows in self.bad_rows.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON; of each reason the first `NUM_LISTED` rows are listed."""
+        return {
+            "num_rows": self.num_rows,
+            "num": self.labels.num_rows,
+            "bad_rows": {
+                reason: {"num": len(rows), "rows": rows[:NUM_LISTED]}
+                for reason, rows in self.bad_rows.items()
+            },
+        }
+
+
+def read_label_file(
+    file: Path, site: SiteFolder, kind: Kind, timezone: str | None, max_bad_share: float
+) -> FileLabels:
+    """Read and check a label file against the site's subjects.
+
+    Args:
+        file: the CSV, which may be gzipped.
+        site: whose subjects.
+        kind: what `value` holds.
+        timezone: of times without an offset; None: that of the site's import.
+        max_bad_share: more bad rows than this share refuse the file.
+
+    Raises:
+        DataError: the file is missing or malformed, or too many rows are bad.
+        UsageError: there is no such time zone, or the site's times are local.
+    """
+    frame = _read_frame(file)
+    zone = _zone_of(site, timezone)
+    subjects = pd.to_numeric(frame["subject_id"].where(_is_integer(frame["subject_id"])))
+    subjects = subjects.astype("Int64")
+    known = subjects.isin(list(read_splits(site))).fillna(False)
+    times = parse_times(frame["prediction_time"], zone)
+    values, is_value = _parse_values(frame["value"], kind)
+    is_good = known.to_numpy(dtype=bool) & (times != NO_TIME) & is_value
+    repeated = np.zeros(len(frame), dtype=bool)
+    repeated[is_good] = subjects[is_good].duplicated().to_numpy()
+    reasons = np.select(
+        [~known.to_numpy(dtype=bool), times == NO_TIME, ~is_value, repeated], REASONS, default=""
+    )
+    bad = {reason: (np.flatnonzero(reasons == reason) + 1).tolist() for reason in REASONS}
+    keep = reasons == ""
+    result = FileLabels(
+        _table(subjects[keep].to_numpy(np.int64), times[keep], values[keep], kind), len(frame), bad
+    )
+    if result.num_bad > max_bad_share * len(frame):
+        raise DataError(_refusal(file, result, max_bad_share))
+    return result
+
+
+def _read_frame(file: Path) -> pd.DataFrame:
+    try:
+        with warnings.catch_warnings():
+            # Rows with more fields than the header would lose them with a warning alone.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                file, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig"
+            )
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror or 'it is damaged'}.") from None
+    except (ValueError, EOFError, pd.errors.ParserWarning):
+        # Their texts quote the file.
+        raise DataError(
+            f"{file} is not a well-formed CSV in UTF-8 with the header {','.join(COLUMNS)}. "
+            "Write it again."
+        ) from None
+    frame = frame.rename(columns=lambda name: str(name).strip().lower())
+    missing = [name for name in COLUMNS if list(frame.columns).count(name) != 1]
+    if missing:
+        raise DataError(
+            f"{file} must have the column(s) {', '.join(missing)} once. Its header should be "
+            f"{','.join(COLUMNS)}."
+        )
+    if frame.empty:
+        raise DataError(f"{file} holds no rows. Check the export.")
+    return pd.DataFrame({name: frame[name].fillna("").str.strip() for name in COLUMNS})
+
+
+def _is_integer(texts: "pd.Series[str]") -> "pd.Series[bool]":
+    return texts.str.fullmatch(r"[+-]?[0-9]{1,18}")
+
+
+def _parse_values(
+    texts: "pd.Series[str]", kind: Kind
+) -> tuple["np.ndarray[Any, Any]", "np.ndarray[Any, np.dtype[np.bool_]]"]:
+    if kind == "multiclass":
+        return texts.to_numpy(object), texts.str.len().between(1, LONGEST_CLASS).to_numpy(bool)
+    if kind == "regression":
+        numbers = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64)
+        with np.errstate(over="ignore"):
+            return numbers, np.isfinite(numbers.astype(np.float32))
+    lower = texts.str.lower()
+    is_true = lower.isin(_TRUE).to_numpy(bool)
+    return is_true, is_true | lower.isin(_FALSE).to_numpy(bool)
+
+
+def _table(subjects: Any, times: Any, values: Any, kind: Kind) -> pa.Table:
+    column, type_ = {
+        "binary": ("boolean_value", pa.bool_()),
+        "multiclass": ("categorical_value", pa.string()),
+        "regression": ("float_value", pa.float32()),
+    }[kind]
+    schema = pa.schema(
+        [
+            pa.field("subject_id", pa.int64(), nullable=False),
+            pa.field("prediction_time", pa.timestamp("us"), nullable=False),
+            pa.field(column, type_),
+        ]
+    )
+    order = np.argsort(subjects, kind="stable")
+    columns = [
+        pa.array(subjects[order], pa.int64()),
+        pa.array(times[order], pa.int64()).cast(pa.timestamp("us")),
+        pa.array(values[order]).cast(type_),
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _zone_of(site: SiteFolder, timezone: str | None) -> str | None:
+    """The zone of times without an offset, None where the site keeps local times."""
+    if not site.import_file.is_file():
+        return timezone
+    try:
+        own = json.loads(site.import_file.read_text(encoding="utf-8")).get("timezone")
+    except (OSError, ValueError, AttributeError):
+        raise DataError(f"{site.import_file} is damaged. Import the records again.") from None
+    if timezone is not None and own is None:
+        raise UsageError(
+            f"--timezone {timezone}: the records of '{site.name}' were imported without a time "
+            "zone and hold local times. Leave it out, or import the records with one."
+        )
+    return timezone or (None if own is None else str(own))
+
+
+def _refusal(file: Path, result: FileLabels, max_bad_share: float) -> str:
+    told = [
+        f"{reason} {len(rows)} (row {', '.join(map(str, rows[:5]))}{', ...' * (len(rows) > 5)})"
+        for reason, rows in result.bad_rows.items()
+        if rows
+    ]
+    return (
+        f"{result.num_bad} of {result.num_rows} rows of {file} are bad, more than "
+        f"--max-bad-share {max_bad_share:g}: {'; '.join(told)}. Mend them, or raise the share."
+    )
