@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedehr_client.answers.site_data import SiteData
-from fedehr_client.training.examples import Examples, select_examples
+from fedehr_client.training.examples import Examples
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.meds.folder import SiteFolder
-from fedehr_shared.meds.reader import read_labels, read_splits
 from fedehr_shared.meds.schema import SPLITS
 from fedehr_shared.tokens.store import HOURS_PER_YEAR, TokenStore
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
@@ -42,21 +41,9 @@ def read_bags(
         DataError: a file is damaged.
     """
     data = SiteData(site_location(study, site, work), study, vocabulary)
-    tasks = study.finetuning.tasks
-    labels = {task: read_labels(site, task) for task in tasks}
-    splits = read_splits(site)
-    bags = {}
-    for split in SPLITS:
-        examples = select_examples(
-            data.store,
-            labels,
-            tasks=tasks,
-            splits=splits,
-            split=split,
-            context=study.sequence.context,
-        )
-        bags[split] = _bag(data.store, examples, vocabulary.num_tokens)
-    return bags
+    return {
+        split: _bag(data.store, data.examples(split), vocabulary.num_tokens) for split in SPLITS
+    }
 
 
 def _bag(store: TokenStore, examples: Examples, num_tokens: int) -> Bag:

@@ -46,7 +46,9 @@ class PooledRun:
         """
         study = for_one_site(self.study)
         sites = FederationFolder(self.federation).sites
-        site = write_pooled_site(self.work / "records" / POOLED, sites, study.finetuning.tasks)
+        site = write_pooled_site(
+            self.work / "records" / POOLED, sites, study.finetuning.tasks, study.cohort
+        )
         run_folder, loss = train_alone(study, site, self.folder, POOLED, self.work)
         predictions = {
             original.name: predict_held_out(study, run_folder, original, self.work, records=site)

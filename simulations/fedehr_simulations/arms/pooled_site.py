@@ -8,31 +8,34 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fedehr_client.tasks.cohort import read_cohort_labels
+from fedehr_shared.config.cohort import CohortConfig
 from fedehr_shared.errors import DataError
 from fedehr_shared.meds.folder import SiteFolder
-from fedehr_shared.meds.reader import NO_VISIT, Events, read_events, read_labels, read_splits
+from fedehr_shared.meds.reader import NO_VISIT, Events, Labels, read_events, read_splits
 from fedehr_shared.meds.schema import CODES_SCHEMA, DATA_SCHEMA, LABELS_SCHEMA, SPLITS_SCHEMA
 from fedehr_shared.meds.splits import DEFAULT_SPLIT_KEY
 from fedehr_shared.meds.writer import write_site
 
 
 def write_pooled_site(
-    folder: Path, sites: Sequence[SiteFolder], tasks: Sequence[str]
+    folder: Path, sites: Sequence[SiteFolder], tasks: Sequence[str], cohort: CohortConfig
 ) -> SiteFolder:
     """Write the union of `sites` into the new folder `folder`.
 
     Events are merged by subject and sorted by time, what holds for all time is kept once.
-    A subject with labels at two sites keeps the earliest one for each task.
+    A subject with labels at two sites keeps the earliest one of the cohort for each task.
 
     Raises:
         DataError: a site's files are damaged, or two sites put a subject into two splits.
     """
     splits = _pool_splits(sites)
+    labels = [read_cohort_labels(site, tasks, cohort) for site in sites]
     write_site(
         folder,
         events=_pool_events(sites),
         codes=_pool_codes(sites),
-        labels={task: _pool_labels(sites, task) for task in tasks},
+        labels={task: _pool_labels([own[task] for own in labels]) for task in tasks},
         split_key=DEFAULT_SPLIT_KEY,
         dataset={"dataset_name": "pooled sites", "etl_name": "fedehr-sim compare"},
     )
@@ -90,10 +93,9 @@ def _pool_codes(sites: Sequence[SiteFolder]) -> pa.Table:
     return pa.Table.from_pylist(list(rows.values()), schema=CODES_SCHEMA)
 
 
-def _pool_labels(sites: Sequence[SiteFolder], task: str) -> pa.Table:
+def _pool_labels(by_site: Sequence[Labels]) -> pa.Table:
     earliest: dict[int, tuple[int, int]] = {}
-    for site in sites:
-        labels = read_labels(site, task)
+    for labels in by_site:
         rows = zip(
             labels.subject_ids.tolist(),
             labels.prediction_times.tolist(),

@@ -5,13 +5,14 @@ from pathlib import Path
 from fedehr_client.answers.site_data import SiteData
 from fedehr_client.device import choose_device
 from fedehr_client.locator import SiteLocation
+from fedehr_client.tasks.cohort import read_cohort_labels
 from fedehr_client.training.examples import select_examples
 from fedehr_client.training.prediction import predict
 from fedehr_server.checkpoint import CheckpointFolder, load_weights
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import CheckpointError
 from fedehr_shared.meds.folder import SiteFolder
-from fedehr_shared.meds.reader import read_labels, read_splits
+from fedehr_shared.meds.reader import read_splits
 from fedehr_shared.meds.schema import HELD_OUT
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_simulations.outcome.predictions import SitePredictions
@@ -65,7 +66,7 @@ def predict_held_out(
     tasks = study.finetuning.tasks
     examples = select_examples(
         data.store,
-        {task: read_labels(site, task) for task in tasks},
+        read_cohort_labels(site, tasks, study.cohort),
         tasks=tasks,
         splits=read_splits(site),
         split=HELD_OUT,

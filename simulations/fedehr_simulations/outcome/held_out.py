@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedehr_client.tasks.cohort import read_cohort_labels
+from fedehr_shared.config.cohort import CohortConfig
 from fedehr_shared.meds.folder import SiteFolder
-from fedehr_shared.meds.reader import read_labels, read_splits
+from fedehr_shared.meds.reader import read_splits
 from fedehr_shared.meds.schema import HELD_OUT
 
 
@@ -42,8 +44,10 @@ class HeldOut:
         return np.asarray(numbers, dtype=np.int64)
 
 
-def read_held_out(sites: Sequence[SiteFolder], tasks: tuple[str, ...]) -> HeldOut:
-    """The held-out examples of all sites.
+def read_held_out(
+    sites: Sequence[SiteFolder], tasks: tuple[str, ...], cohort: CohortConfig
+) -> HeldOut:
+    """The held-out examples of all sites that belong to the cohort.
 
     Raises:
         MissingTaskError: a site has no labels for a task.
@@ -52,7 +56,7 @@ def read_held_out(sites: Sequence[SiteFolder], tasks: tuple[str, ...]) -> HeldOu
     keys: list[tuple[str, int, int]] = []
     rows: list[NDArray[np.float64]] = []
     for site in sorted(sites, key=lambda site: site.name):
-        for (subject_id, time), row in sorted(_rows_of(site, tasks).items()):
+        for (subject_id, time), row in sorted(_rows_of(site, tasks, cohort).items()):
             keys.append((site.name, subject_id, time))
             rows.append(row)
     return HeldOut(
@@ -66,12 +70,13 @@ def read_held_out(sites: Sequence[SiteFolder], tasks: tuple[str, ...]) -> HeldOu
 
 
 def _rows_of(
-    site: SiteFolder, tasks: tuple[str, ...]
+    site: SiteFolder, tasks: tuple[str, ...], cohort: CohortConfig
 ) -> dict[tuple[int, int], NDArray[np.float64]]:
     splits = read_splits(site)
     rows: dict[tuple[int, int], NDArray[np.float64]] = {}
+    by_task = read_cohort_labels(site, tasks, cohort)
     for column, task in enumerate(tasks):
-        labels = read_labels(site, task)
+        labels = by_task[task]
         triples = zip(
             labels.subject_ids.tolist(),
             labels.prediction_times.tolist(),
