@@ -13,6 +13,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedehr_server.grid import GridTransport
 from fedehr_server.running import run_study
+from fedehr_server.vocabulary_shelf import FOLDER_NAME, VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import ConfigError
 
@@ -36,4 +37,5 @@ def main(grid: Grid, context: Context) -> None:
     if study.digest != digest:
         raise ConfigError("the stored study is not the one that its digest names. Submit again.")
     num_sites = int(context.run_config["num-sites"])
-    run_study(study, GridTransport(grid), Path(folder) / "runs" / run, num_sites)
+    shelf = VocabularyShelf(Path(folder) / FOLDER_NAME)
+    run_study(study, GridTransport(grid), Path(folder) / "runs" / run, num_sites, shelf)

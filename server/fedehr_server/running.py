@@ -7,12 +7,17 @@ from fedehr_server.progress import ProgressLog, write_json
 from fedehr_server.rounds.conductor import Conductor
 from fedehr_server.study_run import StudyRun
 from fedehr_server.transport import Transport
+from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import DataError, FedehrError
 
 
 def run_study(
-    study: StudyConfig, transport: Transport, folder: Path, num_sites: int
+    study: StudyConfig,
+    transport: Transport,
+    folder: Path,
+    num_sites: int,
+    shelf: VocabularyShelf | None = None,
 ) -> dict[str, Any]:
     """Conduct `study` and write into `folder`, `result.json` last.
 
@@ -21,6 +26,7 @@ def run_study(
         transport: reaches the sites' nodes.
         folder: new; named after the run.
         num_sites: how many nodes to wait for.
+        shelf: where a vocabulary is taken from and kept; without one a study cannot re-use any.
 
     Returns:
         The content of `result.json`.
@@ -35,7 +41,7 @@ def run_study(
         raise DataError(f"{folder} exists already. Name a new run.") from error
     (folder / "study.json").write_text(study.to_json() + "\n", encoding="utf-8")
     log = ProgressLog(folder)
-    run = StudyRun(study, folder, log)
+    run = StudyRun(study, folder, log, shelf)
     conductor = Conductor(study, run, transport, log, num_sites)
     try:
         conductor.conduct()
@@ -63,6 +69,7 @@ def _result(
         "sites": run.sites,
         "missing": run.missing,
         "back_off": run.back_off,
+        "privacy": run.privacy,
         "bytes": conductor.traffic.summary(conductor.site_names),
         "pretraining_loss": run.pretraining_loss,
     }

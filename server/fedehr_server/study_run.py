@@ -13,6 +13,7 @@ from fedehr_server.phases.model_state import (
 from fedehr_server.phases.training import TrainingRound, travelling_moments
 from fedehr_server.phases.vocabulary import VocabularyPhase
 from fedehr_server.progress import ProgressLog, write_json
+from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
@@ -23,11 +24,18 @@ from fedehr_shared.wire.work import Work, WorkId
 class StudyRun:
     """The state of one run: vocabulary, weights, the round that is open."""
 
-    def __init__(self, study: StudyConfig, folder: Path, log: ProgressLog) -> None:
+    def __init__(
+        self,
+        study: StudyConfig,
+        folder: Path,
+        log: ProgressLog,
+        shelf: VocabularyShelf | None = None,
+    ) -> None:
         self._study = study
         self._folder = folder
         self._log = log
         self._checkpoints = CheckpointFolder(folder / "checkpoints")
+        self._shelf = shelf
         self._vocabulary_phase = VocabularyPhase(study)
         self._evaluation = EvaluationPhase(study)
         self._vocabulary: Vocabulary | None = None
@@ -37,6 +45,7 @@ class StudyRun:
         self.pretraining_loss: list[float] = []
         self.sites: list[str] = []
         self.missing: list[dict[str, Any]] = []
+        self.privacy: dict[str, dict[str, float]] = {}
         self.back_off: dict[str, dict[str, float | None]] = {}
 
     def open(self, work: WorkId, num_sites: int) -> None:
@@ -50,6 +59,8 @@ class StudyRun:
                 num_rounds=self._num_rounds(work.phase),
                 num_answers=num_sites,
             )
+        if work.phase == "vocabulary":
+            self._vocabulary_phase.open(self._shelf)
         if work.phase in {"pretraining", "finetuning"}:
             self._state = self._state_for(work)
             self._round = TrainingRound(
@@ -126,6 +137,9 @@ class StudyRun:
 
     def _close_vocabulary(self) -> None:
         self._vocabulary = self._vocabulary_phase.close()
+        self.privacy = self._vocabulary_phase.privacy
+        if self._shelf is not None:
+            self._shelf.keep(self._vocabulary)
         (self._folder / "vocabulary.json").write_text(self._vocabulary.to_json() + "\n")
         self._state = first_pretraining_state(self._study, self._vocabulary.num_tokens)
 

@@ -11,6 +11,7 @@ from typing import Any
 from fedehr_client.answers.reply import reply_to
 from fedehr_client.locator import SiteLocation
 from fedehr_server.running import run_study
+from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.wire.payload import Payload
@@ -50,6 +51,7 @@ def run_in_process(
     work: Path,
     *,
     num_threads: int | None = None,
+    shelf: VocabularyShelf | None = None,
 ) -> dict[str, Any]:
     """Run a study over `sites` and write its run folder.
 
@@ -59,6 +61,7 @@ def run_in_process(
         folder: the run's folder, new.
         work: scratch for token stores.
         num_threads: torch threads, None for torch's own choice.
+        shelf: where a vocabulary that the study re-uses is taken from.
 
     Returns:
         The content of `result.json`.
@@ -77,4 +80,4 @@ def run_in_process(
         )
         for site in sites
     ]
-    return run_study(study, InProcessTransport(locations), folder, len(sites))
+    return run_study(study, InProcessTransport(locations), folder, len(sites), shelf)

@@ -71,7 +71,7 @@ def messages(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> list[Any]:
     """A study in which every kind of message is sent once at least: a floor of two, so that
-    tuning scores are told, and an error in every phase."""
+    tuning scores are told, and an error in every phase; then the counts of one with noise."""
 
     errors_sent: list[Any] = []
 
@@ -85,7 +85,11 @@ def messages(
     folder = tmp_path_factory.mktemp("protocol")
     study = make_study(vocabulary={"min_cell": 2})
     run = run_study_in_process(study, marked_hospitals.sites, folder, alter=lapse)
-    return [*run.messages, *errors_sent]
+    noisy = {"min_cell": 2, "noise_epsilon": 50.0, "noise_delta": 1e-6}
+    short = make_study(vocabulary=noisy, pretraining={"rounds": 0}, finetuning={"rounds": 1})
+    other = run_study_in_process(short, marked_hospitals.sites, folder / "noisy")
+    counted = [m for m in other.messages if m.phase == "vocabulary"]
+    return [*run.messages, *errors_sent, *counted]
 
 
 def _items(message: Any) -> Iterator[tuple[str, str, Any]]:
@@ -191,6 +195,8 @@ def test_lists_have_the_lengths_that_the_page_relates(messages: list[Any]) -> No
         if "histograms" in message.payload.values:
             bins, codes = lengths["histograms B"], lengths["histograms G"]
             assert lengths["histograms B + G"] == bins + codes
+            both = lengths["codes C"] + lengths["codes A"]
+            assert lengths["codes C + A"] == both
 
 
 def test_the_vocabulary_and_the_moments_travel_when_the_page_says(messages: list[Any]) -> None:

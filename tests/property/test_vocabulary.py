@@ -11,7 +11,8 @@ from fedehr_shared.config.vocabulary import VocabularyConfig
 from fedehr_shared.errors import TooFewSubjectsError, WireError
 from fedehr_shared.vocabulary.build import build_vocabulary
 from fedehr_shared.vocabulary.grid import NUM_EDGES
-from fedehr_shared.vocabulary.histogram import merge_bins
+from fedehr_shared.vocabulary.histogram import MergedHistogram, merge_bins
+from fedehr_shared.vocabulary.noise_spent import NoiseSpent
 from fedehr_shared.vocabulary.report import VocabularyReport
 from fedehr_shared.vocabulary.vocabulary import SPECIAL_TOKENS, Vocabulary
 from fedehr_shared.wire.payload import Payload
@@ -38,11 +39,16 @@ def site_reports(draw: st.DrawFn) -> list[VocabularyReport]:
         histograms = {}
         for code in sorted(counts):
             values = draw(st.lists(st.integers(7_000, 7_400), max_size=30))
-            merged = merge_bins(np.asarray(values, dtype=np.int32), 5)
+            merged = merge_bins(*np.unique(np.asarray(values), return_counts=True), 5)
             if merged is not None:
                 histograms[code] = merged
         parents = draw(st.dictionaries(st.sampled_from("ABCDEF"), st.sampled_from("ABCDEFGH")))
-        reports.append(VocabularyReport(f"site-{site}", 99, counts, parents, histograms))
+        spent = draw(st.none() | st.just(NoiseSpent(1.0, 1e-6, 30.5)))
+        reports.append(
+            VocabularyReport(
+                f"site-{site}", 99, counts, parents, histograms, {"death": (20, 10)}, 1, spent
+            )
+        )
     return reports
 
 
@@ -121,6 +127,35 @@ def test_tokens_fill_their_range_without_gaps(vocabulary: Vocabulary) -> None:
 def test_a_report_survives_its_records(reports: list[VocabularyReport]) -> None:
     for report in reports:
         assert report_from_payload(report_to_payload(report)) == report
+        tens = VocabularyReport(
+            report.site,
+            report.num_subjects,
+            {code: 10 * num for code, num in report.num_subjects_by_code.items()},
+            report.parents,
+            {
+                code: MergedHistogram(h.edges, tuple(10 * count for count in h.counts))
+                for code, h in report.histograms.items()
+            },
+            unit=10,
+        )
+        assert report_from_payload(report_to_payload(tens)) == tens
+
+
+@settings(deadline=None)
+@given(reports=site_reports(), data=st.data())
+def test_a_report_with_an_index_out_of_bounds_is_refused(
+    reports: list[VocabularyReport], data: st.DataObject
+) -> None:
+    values = report_to_payload(reports[0]).values
+    keys = [("codes", "parent"), ("histograms", "code"), ("histograms", "num_bins")]
+    given_keys = [key for key in keys if values[key[0]][key[1]]]
+    record, key = data.draw(st.sampled_from(given_keys))
+    whole = values[record][key]
+    assert isinstance(whole, list)
+    wrong = data.draw(st.sampled_from([-2, 99, 2**62]))
+    values[record][key] = [wrong, *(int(item) for item in whole[1:])]
+    with pytest.raises(WireError):
+        report_from_payload(Payload(values=values))
 
 
 @settings(deadline=None)

@@ -1,6 +1,6 @@
 """`answer`: one request in, one report out. Everything a site does begins here."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -8,23 +8,20 @@ from numpy.typing import NDArray
 
 from fedehr_client.answers.evaluation import evaluation_report, tuning_auroc
 from fedehr_client.answers.site_data import SiteData, keep_vocabulary
-from fedehr_client.code_counts import count_codes
 from fedehr_client.device import choose_device
-from fedehr_client.label_counts import count_labels
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training.examples import Examples
 from fedehr_client.training.finetuning import finetune_round
 from fedehr_client.training.loop import RoundContext, RoundResult
 from fedehr_client.training.prediction import predict
 from fedehr_client.training.pretraining import pretrain_round
+from fedehr_client.vocabulary.answer import VocabularyAnswer
 from fedehr_shared.cells import told_count
 from fedehr_shared.errors import PolicyError, WireError
-from fedehr_shared.meds.reader import read_events, read_parents, read_splits
 from fedehr_shared.meds.schema import HELD_OUT, TUNING
 from fedehr_shared.tokens.back_off import BackOffShares
 from fedehr_shared.wire.payload import Arrays, Payload
 from fedehr_shared.wire.reports import TrainReport
-from fedehr_shared.wire.vocabulary_payload import report_to_payload
 from fedehr_shared.wire.work import Work
 
 
@@ -43,7 +40,8 @@ def answer(work: Work, location: SiteLocation) -> Payload:
     if location.num_threads:
         torch.set_num_threads(location.num_threads)
     if work.id.phase == "vocabulary":
-        return _count(work, location)
+        return VocabularyAnswer(work.study, location).payload()
+    _require_agreed(work)
     vocabulary = keep_vocabulary(location.work, work.vocabulary_digest, work.vocabulary_json)
     data = SiteData(location, work.study, vocabulary)
     context = _context(work, location, data.num_tokens)
@@ -52,16 +50,6 @@ def answer(work: Work, location: SiteLocation) -> Payload:
     if work.id.phase == "finetuning":
         return _finetune(context, data)
     return _evaluate(context, data)
-
-
-def _count(work: Work, location: SiteLocation) -> Payload:
-    records, min_cell = location.records, work.study.vocabulary.min_cell
-    splits = read_splits(records)
-    labels = count_labels(records, work.study.finetuning.tasks, splits, min_cell)
-    report = count_codes(
-        location.name, read_events(records), read_parents(records), splits, min_cell
-    )
-    return report_to_payload(replace(report, labels=labels))
 
 
 def _context(work: Work, location: SiteLocation, num_tokens: int) -> RoundContext:
@@ -134,6 +122,12 @@ def _train_report(
 def _shares(shares: BackOffShares) -> dict[str, float]:
     named = asdict(shares)
     return {f"back_off.{name}": share for name, share in named.items() if share is not None}
+
+
+def _require_agreed(work: Work) -> None:
+    reuse = work.study.vocabulary.reuse
+    if reuse is not None and reuse != work.vocabulary_digest:
+        raise WireError("the vocabulary is not the one that the study re-uses. It was not used.")
 
 
 def _required(model: Arrays | None) -> Arrays:

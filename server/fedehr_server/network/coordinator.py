@@ -5,6 +5,7 @@ DIR/nginx.conf         the proxy in front
 DIR/pki/               certificate authority and server certificate
 DIR/sites/             one file a registered site
 DIR/studies/           <digest>.json, every study ever submitted
+DIR/vocabularies/      <digest>.json, every vocabulary agreed on or imported
 DIR/runs/<run>/        progress, checkpoints and result of one run
 DIR/state/             the engine's database and settings, submissions, process records
 DIR/logs/              superlink.log, one log a run, the proxy's access log

@@ -18,6 +18,7 @@ from fedehr_server.bundle import copy_bundle
 from fedehr_server.network.control import Control
 from fedehr_server.network.coordinator import CoordinatorFolder, require_name
 from fedehr_server.network.sites import SiteRegister
+from fedehr_server.vocabulary_shelf import FOLDER_NAME, VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import ConfigError, DeadlineError, NetworkError, UsageError
 
@@ -55,11 +56,14 @@ def submit(
     Raises:
         UsageError: the run's name is taken.
         ConfigError: too few sites for the study.
+        DataError: the vocabulary that the study re-uses is not there.
         NetworkError: the SuperLink is down or refused.
     """
     if run is not None:
         require_name(run)
     expected = _expected_sites(folder, study, num_sites)
+    if study.vocabulary.reuse is not None:
+        VocabularyShelf(folder.path / FOLDER_NAME).take(study.vocabulary.reuse)
     name = run or f"{study.name[:40]}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     record = folder.submissions / f"{name}.json"
     try:

@@ -1,9 +1,11 @@
-"""The vocabulary phase: reports in, one vocabulary out."""
+"""The vocabulary phase: reports in, one vocabulary out; or one that an earlier study agreed on."""
 
 import math
+from dataclasses import asdict
 
+from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
-from fedehr_shared.errors import WireError
+from fedehr_shared.errors import DataError, WireError
 from fedehr_shared.vocabulary.build import build_vocabulary
 from fedehr_shared.vocabulary.report import VocabularyReport
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
@@ -13,11 +15,28 @@ from fedehr_shared.wire.work import Work, WorkId
 
 
 class VocabularyPhase:
-    """Collects the sites' code counts."""
+    """Collects what the sites report."""
 
     def __init__(self, study: StudyConfig) -> None:
         self._study = study
         self._reports: dict[str, VocabularyReport] = {}
+        self._reused: Vocabulary | None = None
+
+    def open(self, shelf: VocabularyShelf | None) -> None:
+        """Find the vocabulary that the study re-uses, before any site is asked.
+
+        Raises:
+            DataError: the shelf does not hold it, or it is damaged.
+        """
+        digest = self._study.vocabulary.reuse
+        if digest is None:
+            return
+        if shelf is None:
+            raise DataError(
+                f"the study re-uses vocabulary {digest}, and this run has no place to take it "
+                "from. Leave [vocabulary] reuse out of the study."
+            )
+        self._reused = shelf.take(digest)
 
     def work(self, work_id: WorkId) -> Work:
         """What a site is asked."""
@@ -27,7 +46,8 @@ class VocabularyPhase:
         """Keep a report; the site's name.
 
         Raises:
-            WireError: the report is malformed, breaks the cell rule, or its name is taken.
+            WireError: the report is malformed, breaks the cell rule, is not what the study asks
+                for, or its name is taken.
         """
         report = report_from_payload(payload)
         if report.site in self._reports:
@@ -41,6 +61,7 @@ class VocabularyPhase:
             raise WireError(f"site '{report.site}' sent a count below min_cell.")
         if max(report.num_subjects_by_code.values(), default=0) > report.num_subjects:
             raise WireError(f"site '{report.site}' counts more subjects at a code than it has.")
+        self._check_asked(report)
         self._reports[report.site] = report
         return report.site
 
@@ -50,6 +71,8 @@ class VocabularyPhase:
         Raises:
             TooFewSubjectsError: no code is frequent enough at enough sites.
         """
+        if self._reused is not None:
+            return self._reused
         return build_vocabulary(list(self._reports.values()), self._study.vocabulary)
 
     @property
@@ -58,9 +81,27 @@ class VocabularyPhase:
         return {name: report.num_subjects for name, report in self._reports.items()}
 
     @property
+    def privacy(self) -> dict[str, dict[str, float]]:
+        """By site, what its noisy counts cost each of its subjects; empty without noise."""
+        return {
+            name: asdict(report.noise)
+            for name, report in sorted(self._reports.items())
+            if report.noise is not None
+        }
+
+    @property
     def log_odds(self) -> tuple[float, ...]:
         """Each task's log-odds of the outcome over the sites that may tell; 0 where none may."""
         return tuple(self._log_odds(task) for task in self._study.finetuning.tasks)
+
+    def _check_asked(self, report: VocabularyReport) -> None:
+        config = self._study.vocabulary
+        if bool(report.num_subjects_by_code) == (config.reuse is not None):
+            raise WireError(f"site '{report.site}' did not answer what the study asks about codes.")
+        told = report.noise and (report.noise.subject_epsilon, report.noise.delta)
+        asked = (config.noise_epsilon, config.noise_delta) if config.noise_epsilon else None
+        if told != asked:
+            raise WireError(f"site '{report.site}' drew other noise than the study asks for.")
 
     def _log_odds(self, task: str) -> float:
         told = [r.labels[task] for r in self._reports.values() if task in r.labels]

@@ -6,6 +6,7 @@ from fedehr_shared.config.vocabulary import VocabularyConfig
 from fedehr_shared.errors import TooFewSubjectsError
 from fedehr_shared.vocabulary.histogram import quantile_cuts
 from fedehr_shared.vocabulary.report import VocabularyReport
+from fedehr_shared.vocabulary.structure import category_of
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 
 
@@ -33,13 +34,18 @@ def build_vocabulary(reports: Sequence[VocabularyReport], config: VocabularyConf
 
 
 def _with_ancestors(codes: Iterable[str], parents: Mapping[str, str]) -> set[str]:
+    """The codes, those above them by `parents`, and the categories that all of these spell.
+
+    Of what a spelling gives only the category becomes a token by itself: each level between
+    would be one more that hardly an event falls back on.
+    """
     closed: set[str] = set()
     for code in codes:
         at: str | None = code
         while at is not None and at not in closed:
             closed.add(at)
             at = parents.get(at)
-    return closed
+    return closed | {category for code in closed if (category := category_of(code)) is not None}
 
 
 def _cuts(

@@ -11,6 +11,10 @@ from fedehr_shared.cells import told_count
 from fedehr_shared.errors import WireError
 from fedehr_shared.vocabulary.grid import NUM_EDGES
 
+MAX_BINS = 60
+"""No histogram that leaves has many more bins; a multiple of 10, 12, 15 and 20, the usual
+numbers of quantile bins."""
+
 
 @dataclass(frozen=True)
 class MergedHistogram:
@@ -33,32 +37,40 @@ class MergedHistogram:
             raise WireError("a histogram holds a count below one. Refuse the reply.")
 
 
-def merge_bins(bins: NDArray[np.int32], min_cell: int) -> MergedHistogram | None:
-    """Merge neighbouring bins from the left until each holds `min_cell` subjects.
+def merge_bins(
+    places: NDArray[np.int64], sizes: NDArray[np.int64], min_cell: int
+) -> MergedHistogram | None:
+    """Merge neighbouring bins from the left until each holds enough subjects.
 
-    A remainder too small for a bin of its own joins the last one. The sums from the left are
-    told by the cell rule, so that rounding moves no quantile by more than `min_cell`. The
+    Enough is `min_cell`, and as many as carry the sum from the left over a multiple of
+    1 / `MAX_BINS`: those multiples hold all deciles, so that a decile of one large site is an
+    edge. A remainder too small for a bin of its own joins the last one. The sums from the left
+    are told by the cell rule, so that rounding moves no quantile by more than `min_cell`. The
     outermost edges lie one grid bin beyond the inner ones, wherever the least and the greatest
     value lie: each of those is one subject's.
 
     Args:
-        bins: one grid bin a subject (its first value only), `[subjects]`, any order.
+        places: the grid bins that hold a subject's first value, rising, `[bins]`.
+        sizes: how many subjects each holds, `[bins]`.
         min_cell: the least number of subjects in a bin.
 
     Returns:
         None when there are too few subjects for two bins: one bin tells nothing but its ends.
     """
-    places, sizes = np.unique(bins, return_counts=True)
-    inner, totals, total = [], [0], 0
-    for place, size in zip(places.tolist(), sizes.tolist(), strict=True):
-        total += size
-        if total - totals[-1] >= min_cell:
+    reached = np.cumsum(sizes)
+    whole = int(reached[-1]) if reached.size else 0
+    inner, totals = [], [0]
+    for place, total in zip(places.tolist(), reached.tolist(), strict=True):
+        is_due = total * MAX_BINS // whole > totals[-1] * MAX_BINS // whole
+        if is_due and total - totals[-1] >= min_cell:
             inner.append(place + 1)
             totals.append(total)
-    if len(inner) < 2:
+    if whole - totals[-1] < min_cell and inner:
+        inner.pop()
+        totals.pop()
+    if not inner:
         return None
-    inner.pop()
-    totals[-1] = total
+    totals.append(whole)
     told = [told_count(number, min_cell) for number in totals]
     edges = (max(inner[0] - 1, 0), *inner, min(inner[-1] + 1, NUM_EDGES))
     return MergedHistogram(edges, tuple(high - low for low, high in pairwise(told)))

@@ -3,19 +3,23 @@
 from dataclasses import dataclass, field
 
 from fedehr_shared.vocabulary.histogram import MergedHistogram
+from fedehr_shared.vocabulary.noise_spent import NoiseSpent
 
 
 @dataclass(frozen=True)
 class VocabularyReport:
     """One site's answer in the vocabulary phase.
 
-    All counts are by the cell rule (`fedehr_shared.cells`).
+    All counts are by the cell rule (`fedehr_shared.cells`), or noisy where the study asks for
+    noise; `num_subjects` is by the cell rule always. A site that reports no code was not asked
+    for any: the study re-uses a vocabulary.
 
     `num_subjects_by_code`: a code, and in how many training subjects it occurs; a subject
     counts once a code. A code too rare to be told is rolled up: its subjects count for its
     parent, together with those of the parent's other rare children.
 
-    `parents`: child to parent, for the reported codes and their ancestors.
+    `parents`: child to parent, for the reported codes and their ancestors, as the site gives
+    them; what a code's spelling gives (`fedehr_shared.vocabulary.structure`) is not repeated.
 
     `labels`: by task, the number of labelled training subjects and of the positive ones
     among them; a task with fewer than `min_cell` positives or negatives is left out.
@@ -29,3 +33,5 @@ class VocabularyReport:
     parents: dict[str, str] = field(default_factory=dict)
     histograms: dict[str, MergedHistogram] = field(default_factory=dict)
     labels: dict[str, tuple[int, int]] = field(default_factory=dict)
+    unit: int = 1
+    noise: NoiseSpent | None = None

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from fedehr_client.code_counts import count_codes
+from fedehr_client.vocabulary.answer import read_site
+from fedehr_client.vocabulary.site_report import count_site
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import TooFewSubjectsError
 from fedehr_shared.meds.folder import FederationFolder, SiteFolder
-from fedehr_shared.meds.reader import read_events, read_parents, read_splits
 from fedehr_shared.vocabulary.build import build_vocabulary
 from fedehr_shared.vocabulary.report import VocabularyReport
 from fedehr_simulations.arms.federated import FEDERATED
@@ -40,12 +40,6 @@ def agreed_vocabulary(study: StudyConfig, federation: Path, runs: Mapping[str, P
 def _report(study: StudyConfig, site: SiteFolder) -> VocabularyReport | None:
     """What the site would report; None where it is too small to, as in a federation."""
     try:
-        return count_codes(
-            site.name,
-            read_events(site),
-            read_parents(site),
-            read_splits(site),
-            min_cell=study.vocabulary.min_cell,
-        )
+        return count_site(read_site(site, site.name), study.vocabulary.min_cell)
     except TooFewSubjectsError:
         return None

@@ -2,23 +2,30 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fedehr_shared import console
 
+if TYPE_CHECKING:
+    from fedehr_shared.config import StudyConfig
+
 RUN_NAME = "federated"
 """The run's folder below `--out`: `RUN/runs/federated`."""
 
 
-def run(
+def run(  # noqa: PLR0917 - a command line's parameters
     study: Annotated[Path, typer.Argument(help="The study file (TOML).")],
     sites: Annotated[Path, typer.Option(help="Federation folder to run over.")],
     out: Annotated[Path, typer.Option(help="New folder for everything that the run writes.")],
     actors: Annotated[
         int | None,
         typer.Option(min=1, help="Sites that work at the same time; by default one a core."),
+    ] = None,
+    vocabulary: Annotated[
+        Path | None,
+        typer.Option(help="Re-use this vocabulary: an earlier run's vocabulary.json."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
@@ -39,6 +46,8 @@ def run(
     config = StudyConfig.load(study)
     if out.exists():
         raise DataError(f"{out} exists already. Name a new folder, or remove it first.")
+    if vocabulary is not None or config.vocabulary.reuse is not None:
+        config = _reuse(config, vocabulary, sites, out)
     simulation = FederatedRun(RUN_NAME, config, sites, out, out / WORK_FOLDER)
     with LiveProgress(console.err, config.name) as progress:
         result = simulation.simulate(progress, actors)
@@ -51,11 +60,39 @@ def run(
     print_comparison(found)
 
 
+def _reuse(config: "StudyConfig", file: Path | None, sites: Path, out: Path) -> "StudyConfig":
+    """The study with the vocabulary that it re-uses, laid where the coordinator finds it."""
+    from fedehr_server.vocabulary_shelf import (
+        FOLDER_NAME,
+        VocabularyShelf,
+        read_vocabulary_file,
+    )
+    from fedehr_shared.errors import UsageError
+    from fedehr_simulations.engine.request import check_request
+
+    wanted = config.vocabulary.reuse
+    if file is None:
+        raise UsageError(f"the study re-uses vocabulary {wanted}. Give it with --vocabulary FILE.")
+    vocabulary = read_vocabulary_file(file)
+    if wanted not in {None, vocabulary.digest}:
+        raise UsageError(
+            f"the study re-uses vocabulary {wanted}, and {file} is {vocabulary.digest}. Give the "
+            "file that the study names, or mend [vocabulary] reuse."
+        )
+    # What would refuse the run must do so before its folder is there.
+    check_request(config, sites)
+    out.mkdir(mode=0o700, parents=True)
+    VocabularyShelf(out / FOLDER_NAME).keep(vocabulary)
+    section = config.vocabulary.model_copy(update={"reuse": vocabulary.digest})
+    return config.model_copy(update={"vocabulary": section})
+
+
 def _paths(out: Path) -> dict[str, str]:
     """What the run left, by name."""
     folder = out.absolute() / "runs" / RUN_NAME
     paths = {
         "result": folder / "result.json",
+        "vocabulary": folder / "vocabulary.json",
         "evaluation": folder / "evaluation.json",
         "checkpoints": folder / "checkpoints",
         "progress": folder / "progress.jsonl",
@@ -72,6 +109,9 @@ def _print_result(result: dict[str, Any], paths: dict[str, str]) -> None:
     for site, shares in result.get("back_off", {}).items():
         told = ", ".join(f"{step} {_percent(share)}" for step, share in shares.items())
         console.out.print(f"events of {site} by their code: {told}", markup=False)
+    for site, cost in result.get("privacy", {}).items():
+        told = ", ".join(f"{name} {value:.3g}" for name, value in cost.items())
+        console.out.print(f"noise of {site} in the vocabulary phase: {told}", markup=False)
     for name, path in paths.items():
         console.out.print(f"{name}: {path}", markup=False, soft_wrap=True)
 

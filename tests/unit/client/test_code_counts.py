@@ -9,13 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fedehr_client.code_counts import count_codes
 from fedehr_client.label_counts import count_labels
+from fedehr_client.vocabulary.site_report import SiteRecords, count_site
 from fedehr_shared.errors import DataError, MissingTaskError, TooFewSubjectsError
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.reader import NO_TIME, NO_VISIT, Events
 from fedehr_shared.meds.schema import BIRTH_CODE
 from fedehr_shared.vocabulary.grid import bin_of
+from fedehr_shared.vocabulary.report import VocabularyReport
 
 CODES = (BIRTH_CODE, "HR", "DX//1", "DX//2")
 
@@ -27,6 +28,12 @@ def _events(rows: list[tuple[int, int, str, float]]) -> Events:
         np.asarray([CODES.index(c) for c in codes], np.int32), np.asarray(values, np.float32),
         np.full(len(rows), NO_VISIT), CODES,
     )  # fmt: skip
+
+
+def count_codes(
+    site: str, events: Events, parents: dict[str, str], splits: dict[int, str], min_cell: int
+) -> VocabularyReport:
+    return count_site(SiteRecords(site, events.codes, parents, splits, lambda: [events]), min_cell)
 
 
 def _rows(subject: int, code: str, *values: float) -> list[tuple[int, int, str, float]]:
@@ -127,12 +134,11 @@ def test_a_subject_labelled_twice_is_refused(tmp_path: Path) -> None:
 def test_counts_of_real_hospitals_are_those_of_their_tables(
     hospitals: Any, make_study: Callable[..., Any]
 ) -> None:
-    from fedehr_shared.meds.reader import read_events, read_parents, read_splits
+    from fedehr_client.vocabulary.answer import read_site
+    from fedehr_shared.meds.reader import read_parents, read_splits
 
     site = hospitals.sites[0]
-    report = count_codes(
-        site.name, read_events(site), read_parents(site), read_splits(site), min_cell=11
-    )
+    report = count_site(read_site(site, site.name), 11)
     parents = read_parents(site)
     events = pq.read_table(site.data_files[0]).to_pandas()
     train = {s for s, split in read_splits(site).items() if split == "train"}

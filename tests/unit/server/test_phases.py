@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,12 @@ from fedehr_server.phases.model_state import (
 )
 from fedehr_server.phases.training import TrainingRound, travelling_moments
 from fedehr_server.phases.vocabulary import VocabularyPhase
-from fedehr_shared.errors import TooFewSubjectsError, WireError
+from fedehr_server.vocabulary_shelf import VocabularyShelf
+from fedehr_shared.errors import DataError, TooFewSubjectsError, WireError
 from fedehr_shared.vocabulary.histogram import MergedHistogram
+from fedehr_shared.vocabulary.noise_spent import NoiseSpent
 from fedehr_shared.vocabulary.report import VocabularyReport
+from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_shared.wire.payload import Payload
 from fedehr_shared.wire.reports import EvaluationReport, TrainReport
 from fedehr_shared.wire.vocabulary_payload import report_to_payload
@@ -174,6 +178,8 @@ def _report(site: str = "north", **changes: Any) -> VocabularyReport:
         {"labels": {"death": (30, 4)}},
         {"labels": {"death": (30, 26)}},
         {"labels": {"death": (30, 31)}},
+        {"num_subjects_by_code": {}, "histograms": {}},
+        {"noise": NoiseSpent(1.0, 1e-6, 3.0)},
     ],
 )
 def test_a_vocabulary_answer_that_breaks_the_cell_rule_is_refused(
@@ -194,6 +200,54 @@ def test_a_vocabulary_answer_without_a_record_is_refused(
     del payload.values[record]
     with pytest.raises(WireError):
         VocabularyPhase(make_study()).accept(payload)
+
+
+def test_a_study_that_reuses_asks_for_no_code_and_takes_none(
+    make_study: Callable[..., Any], tmp_path: Path
+) -> None:
+    shelf = VocabularyShelf(tmp_path / "vocabularies")
+    kept = Vocabulary(("A", "B"), (None, (3, 9)), 4)
+    shelf.keep(kept)
+    study = make_study(vocabulary={"reuse": kept.digest})
+    phase = VocabularyPhase(study)
+    phase.open(shelf)
+    with pytest.raises(WireError, match="codes"):
+        phase.accept(report_to_payload(_report()))
+    phase.accept(report_to_payload(_report(num_subjects_by_code={}, histograms={})))
+    assert phase.close() == kept
+    assert phase.num_subjects == {"north": 40}
+
+
+def test_a_reused_vocabulary_must_be_the_one_that_is_named(
+    make_study: Callable[..., Any], tmp_path: Path
+) -> None:
+    shelf = VocabularyShelf(tmp_path / "vocabularies")
+    one, other = Vocabulary(("A",), (None,)), Vocabulary(("B",), (None,))
+    phase = VocabularyPhase(make_study(vocabulary={"reuse": one.digest}))
+    with pytest.raises(DataError, match="no place"):
+        phase.open(None)
+    with pytest.raises(DataError, match="there is no vocabulary"):
+        phase.open(shelf)
+    file = shelf.keep(one)
+    file.write_text(other.to_json())
+    with pytest.raises(DataError, match="not the one that it is named"):
+        phase.open(shelf)
+    file.write_text('{"format":1,"grid_edges":16384,"codes":[["A",null]]}')
+    with pytest.raises(DataError, match="Agree on it anew"):
+        phase.open(shelf)
+    file.write_bytes(b"\xff")
+    with pytest.raises(DataError, match="cannot read"):
+        phase.open(shelf)
+
+
+def test_noise_must_be_what_the_study_asks_for(make_study: Callable[..., Any]) -> None:
+    study = make_study(vocabulary={"noise_epsilon": 1.0, "noise_delta": 1e-6})
+    phase = VocabularyPhase(study)
+    for wrong in (None, NoiseSpent(2.0, 1e-6, 3.0), NoiseSpent(1.0, 1e-5, 3.0)):
+        with pytest.raises(WireError, match="noise"):
+            phase.accept(report_to_payload(_report(noise=wrong)))
+    phase.accept(report_to_payload(_report(noise=NoiseSpent(1.0, 1e-6, 3.0))))
+    assert phase.privacy == {"north": {"subject_epsilon": 1.0, "delta": 1e-6, "sigma": 3.0}}
 
 
 def test_two_sites_of_one_name_are_refused(make_study: Callable[..., Any]) -> None:

@@ -1,0 +1,136 @@
+"""`VocabularyAnswer`: the site's answer in the vocabulary phase, written down before it leaves."""
+
+import hashlib
+import os
+from dataclasses import replace
+
+from fedehr_client.label_counts import count_labels, count_outcomes
+from fedehr_client.locator import SiteLocation
+from fedehr_client.vocabulary.charge import charge
+from fedehr_client.vocabulary.kept_report import KeptReports
+from fedehr_client.vocabulary.noise import NoiseBounds, NoiseSource, SystemNoise
+from fedehr_client.vocabulary.sent import write_sent
+from fedehr_client.vocabulary.site_report import (
+    SiteRecords,
+    count_site,
+    count_site_with_noise,
+    noisy_labels,
+    require_subjects,
+    spend_of,
+)
+from fedehr_shared.cells import told_count
+from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.meds.code_table import read_codes
+from fedehr_shared.meds.event_stream import stream_events
+from fedehr_shared.meds.folder import SiteFolder
+from fedehr_shared.meds.reader import read_splits
+from fedehr_shared.vocabulary.noise_spent import NoiseSpent
+from fedehr_shared.vocabulary.report import VocabularyReport
+from fedehr_shared.wire.payload import Payload
+from fedehr_shared.wire.vocabulary_payload import report_to_payload
+
+
+class VocabularyAnswer:
+    """What one site answers to one study."""
+
+    def __init__(
+        self, study: StudyConfig, location: SiteLocation, noise: NoiseSource | None = None
+    ) -> None:
+        """`noise` is for tests; a study's noise is the operating system's entropy."""
+        self._study = study
+        self._location = location
+        self._noise = SystemNoise() if noise is None else noise
+        self._records = read_site(location.records, location.name)
+
+    def payload(self) -> Payload:
+        """The answer; what is in it stands in `<work>/sent` when this returns.
+
+        Raises:
+            TooFewSubjectsError: the site, or each of its codes, has too few subjects.
+            MissingTaskError: the site has no labels for one of the study's tasks.
+            DataError: the records are damaged, or the work folder cannot be written.
+        """
+        spent = spend_of(self._study.vocabulary, len(self._study.finetuning.tasks))
+        if spent is None:
+            payload = report_to_payload(replace(self._counts(), labels=self._labels()))
+        else:
+            payload = self._noisy_payload(spent)
+        write_sent(self._location.work, self._study.digest, payload)
+        return payload
+
+    def _counts(self) -> VocabularyReport:
+        min_cell = self._study.vocabulary.min_cell
+        if self._study.vocabulary.reuse is None:
+            return count_site(self._records, min_cell)
+        return self._subjects_alone()
+
+    def _labels(self) -> dict[str, tuple[int, int]]:
+        return count_labels(
+            self._location.records,
+            self._study.finetuning.tasks,
+            self._records.splits,
+            self._study.vocabulary.min_cell,
+            self._study.cohort,
+        )
+
+    def _noisy_payload(self, spent: NoiseSpent) -> Payload:
+        records = self._fingerprint()
+        kept = KeptReports(self._location.work, self._study.digest, records)
+        with kept.alone():
+            payload = kept.find()
+            if payload is None:
+                # Charged first: a crash after the draw must not leave it free.
+                charge(self._location.work, self._study.digest, records, spent)
+                payload = report_to_payload(self._noisy_report(spent))
+                kept.keep(payload)
+        return payload
+
+    def _noisy_report(self, spent: NoiseSpent) -> VocabularyReport:
+        config = self._study.vocabulary
+        bounds = NoiseBounds(spent.sigma, config.min_cell, self._noise)
+        tasks = self._study.finetuning.tasks
+        outcomes = count_outcomes(
+            self._location.records, tasks, self._records.splits, self._study.cohort
+        )
+        labels = noisy_labels(outcomes, bounds)
+        if config.reuse is None:
+            report = count_site_with_noise(self._records, config, spent, self._noise)
+        else:
+            report = replace(self._subjects_alone(), noise=spent)
+        return replace(report, labels=labels)
+
+    def _subjects_alone(self) -> VocabularyReport:
+        """The number of training subjects, with no code: the study brings its vocabulary."""
+        min_cell = self._study.vocabulary.min_cell
+        num_subjects = sum(chunk.subject_ids.size for chunk in self._records.chunks())
+        require_subjects(self._records.site, num_subjects, min_cell)
+        return VocabularyReport(
+            self._records.site, told_count(num_subjects, min_cell), unit=min_cell
+        )
+
+    def _fingerprint(self) -> str:
+        """Changes when any file that is counted is written again."""
+        site = self._location.records
+        files = [*site.data_files, site.codes_file, site.splits_file]
+        files += [site.labels_file(task) for task in self._study.finetuning.tasks]
+        digest = hashlib.sha256()
+        for file in files:
+            status = os.stat(file)
+            digest.update(f"{file.name}:{status.st_size}:{status.st_mtime_ns};".encode())
+        return digest.hexdigest()
+
+
+def read_site(site: SiteFolder, name: str) -> SiteRecords:
+    """A site folder's records, its events to be streamed.
+
+    Raises:
+        DataError: codes or splits are missing or damaged.
+    """
+    table = read_codes(site)
+    return SiteRecords(
+        site=name,
+        codes=table.codes,
+        parents=table.parents,
+        splits=read_splits(site),
+        stream=lambda: stream_events(site, table),
+    )
