@@ -1,0 +1,71 @@
+"""`DatabaseAddress`: where a PostgreSQL database is, shown without its password."""
+
+from dataclasses import dataclass
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+
+from fedehr_shared.errors import UsageError
+
+SCHEMES = ("postgresql", "postgres")
+_SECRETS = frozenset({"password", "sslpassword", "oauth_client_secret"})
+_DEFAULTS = {"connect_timeout": "10", "application_name": "fedehr-client"}
+
+
+def is_database(source: str) -> bool:
+    """Whether `source` is the URL of a database rather than the path of a folder."""
+    return source.partition("://")[0].lower() in SCHEMES and "://" in source
+
+
+@dataclass(frozen=True)
+class DatabaseAddress:
+    """A `postgresql://` URL; its `str` and its `repr` never hold a secret.
+
+    A password may stand in it, but PGPASSWORD, PGPASSFILE or `~/.pgpass` serve as well, and
+    do not show in the list of processes.
+
+    Raises:
+        UsageError: the URL cannot be read.
+    """
+
+    _parts: SplitResult
+
+    @classmethod
+    def parse(cls, url: str) -> "DatabaseAddress":
+        """Read a URL.
+
+        Raises:
+            UsageError: it is malformed; the message does not repeat it.
+        """
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:
+            parts = SplitResult("", "", "", "", "")
+        if parts.scheme not in SCHEMES or parts.fragment:
+            raise UsageError(
+                "the database's URL cannot be read. Write postgresql://USER@HOST:PORT/DATABASE, "
+                "with special characters percent-encoded (# as %23)."
+            )
+        return cls(parts)
+
+    @property
+    def url(self) -> str:
+        """The whole URL, secrets included: for the driver alone."""
+        query = dict(parse_qsl(self._parts.query, keep_blank_values=True))
+        return urlunsplit(self._parts._replace(query=urlencode({**_DEFAULTS, **query})))
+
+    @property
+    def masked(self) -> str:
+        """The URL with `***` in place of each secret."""
+        user, colon, _ = self._parts.netloc.rpartition("@")[0].partition(":")
+        host = self._parts.netloc.rpartition("@")[2]
+        secret = ":***" if colon else ""
+        netloc = f"{user}{secret}@{host}" if user or colon else host
+        pairs = parse_qsl(self._parts.query, keep_blank_values=True)
+        shown = [(key, "***" if key.lower() in _SECRETS else value) for key, value in pairs]
+        return urlunsplit(self._parts._replace(netloc=netloc, query=urlencode(shown, safe="*/")))
+
+    def __str__(self) -> str:
+        return self.masked
+
+    def __repr__(self) -> str:
+        return f"DatabaseAddress({self.masked!r})"
