@@ -36,11 +36,25 @@ def run_import(
     Raises:
         DataError: `out` exists, the source is incomplete or malformed, or memory or disk ran
             out.
-        UsageError: the memory limit is too small, or a setting does not apply.
+        UsageError: the memory limit is too small, a setting does not apply, or `out` lies
+            within the source or around it.
     """
+    source = getattr(importer, "source", None)
+    if isinstance(source, Path):
+        _require_apart(source, out)
     if isinstance(importer, FederationImporter):
         return _import_federation(importer, out, settings, report_step)
     return write_records(importer, out, settings, report_step)
+
+
+def _require_apart(source: Path, out: Path) -> None:
+    """The source is never written, so the result may not lie in it, nor take its place."""
+    here, there = source.resolve(), out.resolve()
+    if there.is_relative_to(here) or here.is_relative_to(there):
+        raise UsageError(
+            f"--out {out} and the source {source} lie one within the other, and the source is "
+            "never written. Name a folder elsewhere."
+        )
 
 
 def import_records(

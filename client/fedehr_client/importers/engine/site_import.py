@@ -82,6 +82,8 @@ class _SiteImport:
         write_dataset_file(self.site, self.plan.dataset)
         if self.previous:
             self._carry_over(self.previous)
+        if self.plan.finish:
+            self.plan.finish(self.site)
         self._write_about(kind, written)
         return SiteSummary(self.site.name, written.num_subjects, written.num_events, {})
 
@@ -113,17 +115,17 @@ class _SiteImport:
         if passing.num_not_finite:
             self.workspace.repairs["values_not_finite"] += passing.num_not_finite
 
-    def _known_splits(self) -> KnownSplits:
-        if self.previous:
-            return self.previous.splits
+    def _known_splits(self) -> tuple[KnownSplits, ...]:
+        """Those of the folder that is replaced, then those of the source."""
+        before = (self.previous.splits,) if self.previous else ()
         if self.plan.splits is None:
-            return KnownSplits(SPLITS_SCHEMA.empty_table())
+            return before
         table = self.workspace.connection.sql(
             f"""SELECT CAST(subject_id AS BIGINT) AS subject_id, min(split) AS split
             FROM ({self.plan.splits}) WHERE split IN {SPLITS} AND subject_id IS NOT NULL
             GROUP BY ALL HAVING count(DISTINCT split) = 1"""
         ).to_arrow_table()
-        return KnownSplits(table.cast(SPLITS_SCHEMA))
+        return (*before, KnownSplits(table.cast(SPLITS_SCHEMA)))
 
     def _write_about(self, kind: str, written: _Written) -> None:
         end_time = written.end_time if self.plan.one_calendar else None

@@ -1,10 +1,12 @@
 """`Importer`: what a source of records offers the engine; `RecordsPlan`: its answer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
 
+from fedehr_client.importers.engine.settings import ImportSettings
 from fedehr_client.importers.engine.workspace import Workspace
+from fedehr_shared.meds.folder import SiteFolder
 
 ReportStep = Callable[[str], None]
 """Told the name of each step as it begins."""
@@ -27,6 +29,8 @@ class RecordsPlan:
         one_calendar: whether all subjects' dates are of one calendar, so that the last event
             tells until when anybody was observed. False where dates are fictional, or were
             shifted subject by subject.
+        finish: called with the new folder once its records are written, before it takes its
+            name; adds the labels that the source brings.
     """
 
     events: tuple[str, ...]
@@ -35,6 +39,7 @@ class RecordsPlan:
     splits: str | None = None
     dataset: dict[str, Any] = field(default_factory=dict)
     one_calendar: bool = True
+    finish: Callable[[SiteFolder], None] | None = None
 
 
 class Importer(Protocol):
@@ -52,3 +57,20 @@ class Importer(Protocol):
             DataError: the source is incomplete or malformed.
         """
         ...
+
+
+@runtime_checkable
+class ZonedImporter(Protocol):
+    """An importer whose source states the zone of its times."""
+
+    @property
+    def timezone(self) -> str | None:
+        """IANA name; counts where the settings name none."""
+        ...
+
+
+def settings_for(importer: object, settings: ImportSettings) -> ImportSettings:
+    """The settings, with the zone that the importer's source states where they name none."""
+    if isinstance(importer, ZonedImporter) and settings.timezone is None:
+        return replace(settings, timezone=importer.timezone)
+    return settings

@@ -1,5 +1,6 @@
 """`SplitWriter`: each subject's split, as it passes; what was fixed before stays."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -40,7 +41,8 @@ class SplitWriter:
         num_subjects: taken so far.
     """
 
-    def __init__(self, file: Path, key: str, known: KnownSplits) -> None:
+    def __init__(self, file: Path, key: str, known: Sequence[KnownSplits]) -> None:
+        """Of `known` the first that knows a subject decides; else the keyed hash."""
         self._file = file
         self._key = key
         self._known = known
@@ -84,7 +86,9 @@ class SplitWriter:
         self._waiting, self._num_waiting = [rest], rest.size
         if not taken.size:
             return
-        numbers = self._known.look_up(taken)
+        numbers = np.full(taken.shape, -1, dtype=np.int8)
+        for known in self._known:
+            numbers = np.where(numbers < 0, known.look_up(taken), numbers)
         splits = np.asarray(SPLITS, dtype=object)[numbers]
         unknown = numbers < 0
         splits[unknown] = split_subjects(taken[unknown].tolist(), self._key)
