@@ -6,6 +6,9 @@
 
 takes the command's own options and returns its importer; the decorator adds the shared
 options and runs it. Imports of the importer belong inside the function.
+
+With `@import_command(preview=show)` the command also has `--preview`, which calls
+`show(importer, settings, as_json)` and writes nothing; then `--out` is not needed.
 """
 
 import functools
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedehr_shared.console import err, print_json
+from fedehr_shared.errors import UsageError
 
 if TYPE_CHECKING:
     from fedehr_client.importers.engine.settings import ImportSettings
@@ -53,32 +57,72 @@ def _shared(
     """The shared options, as typer reads them."""
 
 
-def import_command(build: "Callable[..., AnyImporter]") -> Callable[..., None]:
+def import_command(
+    build: "Callable[..., AnyImporter] | None" = None,
+    *,
+    preview: "Callable[[Any, ImportSettings, bool], None] | None" = None,
+) -> Any:
     """Make a command of a function that builds an importer from its own options."""
+    if build is None:
+        return functools.partial(import_command, preview=preview)
+    build_importer, shared = build, _parameters(with_preview=preview is not None)
 
     @functools.wraps(build)
     def command(**values: Any) -> None:
-        shared = {name: values.pop(name) for name in inspect.signature(_shared).parameters}
-        as_json, folder = shared.pop("as_json"), shared.pop("folder")
-        settings = _settings(**shared)
-        summary = _run(build(**values), folder, settings)
-        if as_json:
-            print_json({"folder": str(folder), **summary.to_dict()})
+        given = {name: values.pop(name) for name in shared}
+        as_json, folder = given.pop("as_json"), given.pop("folder")
+        asked = given.pop("preview", False)
+        settings = _settings(**given)
+        importer = build_importer(**values)
+        if preview is not None and asked:
+            preview(importer, settings, as_json)
             return
-        from fedehr_client.cli.import_summary import print_summary
+        if folder is None:
+            raise UsageError("name the new folder with --out, or add --preview.")
+        _import(importer, folder, settings, as_json=as_json)
 
-        print_summary(summary, folder)
-
-    own, shared = inspect.signature(build), inspect.signature(_shared)
+    own = inspect.signature(build)
     parameters = [
         *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own.parameters.values()),
-        *shared.parameters.values(),
+        *shared.values(),
     ]
     command.__signature__ = own.replace(  # type: ignore[attr-defined]
         parameters=parameters, return_annotation=None
     )
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
+
+
+def _parameters(*, with_preview: bool) -> dict[str, inspect.Parameter]:
+    """The shared options, by name."""
+    shared = dict(inspect.signature(_shared).parameters)
+    if with_preview:
+        folder = shared["folder"].replace(
+            default=None,
+            annotation=Annotated[Path | None, typer.Option("--out", help="The new folder.")],
+        )
+        asked = inspect.Parameter(
+            "preview",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False,
+            annotation=Annotated[
+                bool, typer.Option("--preview", help="Show what the first rows become.")
+            ],
+        )
+        shared |= {"folder": folder, "preview": asked}
+    return shared
+
+
+def _import(
+    importer: "AnyImporter", folder: Path, settings: "ImportSettings", *, as_json: bool
+) -> None:
+    summary = _run(importer, folder, settings)
+    if as_json:
+        print_json({"folder": str(folder), **summary.to_dict()})
+        return
+    from fedehr_client.cli.import_summary import print_summary
+
+    print_summary(summary, folder)
 
 
 def _settings(

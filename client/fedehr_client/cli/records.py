@@ -2,7 +2,9 @@
 
 import typer
 
+from fedehr_client.cli.import_csv import import_csv
 from fedehr_client.cli.import_eicu import import_eicu
+from fedehr_client.cli.import_mimic4 import import_mimic4
 from fedehr_client.cli.import_omop import import_omop
 
 app = typer.Typer(
@@ -19,3 +21,5 @@ def _root() -> None:
 
 app.command("eicu")(import_eicu)
 app.command("omop")(import_omop)
+app.command("csv")(import_csv)
+app.command("mimic4")(import_mimic4)

@@ -79,6 +79,11 @@ def test_hostile_names_of_columns_are_names(
     text: str, import_tables: Import, tmp_path: Path
 ) -> None:
     mapping = f"""
+        [source]
+        name = "n"
+        delimiter = ","
+        [subject]
+        column = "pid"
         [[events]]
         table = "x"
         join = [{{ table = "y", on = {{ {_toml(text)} = {_toml(text)} }} }}]

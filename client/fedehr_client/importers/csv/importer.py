@@ -34,6 +34,11 @@ class CsvImporter:
     mapping_folder: Path
     kind: str = "csv"
 
+    @property
+    def timezone(self) -> str | None:
+        """The zone that the mapping states."""
+        return self.mapping.source.timezone
+
     def plan(self, workspace: Workspace, report_step: ReportStep) -> RecordsPlan:
         """Read the tables and say how they become events.
 

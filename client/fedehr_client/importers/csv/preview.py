@@ -13,7 +13,7 @@ import pandas as pd
 from fedehr_client.importers.csv.importer import COUNTS, CsvImporter
 from fedehr_client.importers.csv.mapping_sql import EventQuery
 from fedehr_client.importers.engine.settings import ImportSettings
-from fedehr_client.importers.engine.source import ReportStep
+from fedehr_client.importers.engine.source import ReportStep, settings_for
 from fedehr_client.importers.engine.workspace import Workspace
 
 
@@ -95,7 +95,8 @@ def preview_mapping(
         ConfigError: the key of the subjects' numbers is missing.
         DataError: a table or column is missing or malformed.
     """
-    with Workspace(replace(settings, max_bad_share=1.0), beside=scratch) as workspace:
+    settings = replace(settings_for(importer, settings), max_bad_share=1.0)
+    with Workspace(settings, beside=scratch) as workspace:
         queries = importer.prepare(workspace, report_step)
         sections = [
             _preview_section(workspace, number, query, num_rows)

@@ -6,7 +6,7 @@ from pathlib import Path
 from fedehr_client.importers.engine.previous_site import PreviousSite
 from fedehr_client.importers.engine.settings import ImportSettings
 from fedehr_client.importers.engine.site_import import write_site_records
-from fedehr_client.importers.engine.source import Importer, ReportStep
+from fedehr_client.importers.engine.source import Importer, ReportStep, settings_for
 from fedehr_client.importers.engine.workspace import Workspace
 from fedehr_client.importers.summary import ImportSummary
 from fedehr_shared.meds.new_folder import new_folder
@@ -26,6 +26,7 @@ def write_records(
         UsageError: the memory limit is too small, or the time zone is unknown.
     """
     started = time.monotonic()
+    settings = settings_for(importer, settings)
     with new_folder(out, replace=settings.replace) as folder:
         # Only now is it locked, and a replacement that was killed is undone.
         previous = PreviousSite(out, importer.kind, settings.split_key) if out.exists() else None
