@@ -82,7 +82,7 @@ def test_sites_without_data_files_end_the_study_as_data(
     assert _result(tmp_path)["exit_code"] == 4
 
 
-def _rename_codes(site: Any, name: Any) -> None:
+def _rename_codes(site: Any, name: Any, description: str | None = None) -> None:
     table = pq.read_table(site.data_files[0])
     codes, subjects = table.column("code").to_pylist(), table.column("subject_id").to_pylist()
     renamed = [c if c == "MEDS_BIRTH" else name(c, s) for c, s in zip(codes, subjects, strict=True)]
@@ -90,12 +90,8 @@ def _rename_codes(site: Any, name: Any) -> None:
     place = table.column_names.index("code")
     pq.write_table(table.set_column(place, table.schema.field("code"), column), site.data_files[0])
     known = pq.read_table(site.codes_file)
-    content = {
-        "code": sorted(set(renamed)),
-        "description": [None] * len(set(renamed)),
-        "parent_codes": [[]] * len(set(renamed)),
-    }
-    pq.write_table(pa.table(content, schema=known.schema), site.codes_file)
+    rows = [{"code": code, "description": description} for code in sorted(set(renamed))]
+    pq.write_table(pa.Table.from_pylist(rows, schema=known.schema), site.codes_file)
 
 
 def test_sites_whose_every_code_is_rare_cannot_take_part(
@@ -118,11 +114,17 @@ def test_codes_that_no_two_sites_share_make_no_vocabulary(
     assert _result(tmp_path)["exit_code"] == 4
 
 
+@pytest.mark.parametrize(("description", "step"), [(None, "unknown"), ("An own code", "bucket")])
 def test_a_site_whose_codes_nobody_else_has_still_answers(
-    make_study: Any, copied_hospitals: Any, run_study_in_process: Any, tmp_path: Path
+    make_study: Any,
+    copied_hospitals: Any,
+    run_study_in_process: Any,
+    tmp_path: Path,
+    description: str | None,
+    step: str,
 ) -> None:
-    """All its events become [UNK]: nothing can be hidden, and nothing may break."""
-    _rename_codes(copied_hospitals.sites[2], lambda code, _: f"OWN//{code}")
+    """All its events become [UNK] or one bucket: nothing can be hidden, and nothing may break."""
+    _rename_codes(copied_hospitals.sites[2], lambda code, _: f"OWN//{code}", description)
     done = run_study_in_process(make_study(), copied_hospitals.sites, tmp_path)
     assert done.result["sites"] == ["hospital-1", "hospital-2", "hospital-3"]
     assert _events(tmp_path, "site_error") == []
@@ -131,7 +133,7 @@ def test_a_site_whose_codes_nobody_else_has_still_answers(
         for m in done.messages
         if (m.direction, m.phase, m.node) == ("up", "pretraining", 2)
     )
-    assert shares["back_off.unknown"] == 1.0
+    assert shares[f"back_off.{step}"] == 1.0
 
 
 def test_a_model_that_explodes_ends_as_training_and_sends_no_update(
