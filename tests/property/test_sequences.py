@@ -1,95 +1,158 @@
-"""Tokens, token stores and windows against slow loops that are easy to believe."""
+"""Tokens and token stores against slow loops that are easy to believe."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from fedehr_shared.config.sequence import SequenceConfig
-from fedehr_shared.meds.reader import NO_TIME, NO_VISIT, Events
+from fedehr_shared.meds.code_table import CodeTable
+from fedehr_shared.meds.events import NO_TIME, NO_VISIT, Events
 from fedehr_shared.meds.schema import BIRTH_CODE
+from fedehr_shared.tokens.back_off import BackOffCounts
 from fedehr_shared.tokens.collate import collate
-from fedehr_shared.tokens.sequences import build_store
-from fedehr_shared.tokens.store import HOURS_PER_YEAR, TokenStore
-from fedehr_shared.tokens.tokenizer import tokenize
+from fedehr_shared.tokens.cut_values import CutTable, cut_values
+from fedehr_shared.tokens.sequences import SequenceBuilder, build_store
+from fedehr_shared.tokens.store import TokenStore
+from fedehr_shared.tokens.store_manifest import DTYPES
+from fedehr_shared.tokens.tokenizer import Tokenizer
 from fedehr_shared.tokens.windows import windows_before
-from fedehr_shared.vocabulary.grid import bin_of
-from fedehr_shared.vocabulary.vocabulary import UNKNOWN, Vocabulary
+from fedehr_shared.vocabulary.grid import NUM_EDGES, bin_of
+from fedehr_shared.vocabulary.resolution import EXACT
+from fedehr_shared.vocabulary.vocabulary import Vocabulary
 
 HOUR = 3_600_000_000
-CODES = (BIRTH_CODE, "HR", "LAB//a", "LAB//b", "DX//1", "DX//2", "ODD")
-PARENTS = {"LAB//a": "LAB", "LAB//b": "LAB", "DX//2": "DX", "DX": "LAB"}
+START_TIME = 2_000_000_000_000_000
+NAMES = (BIRTH_CODE, "HR", "LAB//a", "LAB//b", "DX//1", "DX//2", "ODD")
+CODES = CodeTable(
+    codes=NAMES,
+    descriptions=(None, None, None, None, None, None, "an odd one"),
+    parents={"LAB//a": "LAB", "LAB//b": "LAB", "DX//2": "DX", "DX": "LAB"},
+    delay_hours=np.asarray([5, 0, 0, 0, 3, 3, 0.5], dtype=np.float32),
+)
 VOCABULARY = Vocabulary(
     ("DX//1", "HR", "LAB", "LAB//a"),
     (None, tuple(bin_of(np.asarray([60.0, 80.0, 100.0])).tolist()), None, ()),
+    num_hash_buckets=3,
 )
 FULL, BARE = SequenceConfig(skip_repeats=False), SequenceConfig(skip_repeats=True)
+ABOUT = {"vocabulary": "v"}
 
 
 @st.composite
 def site_events(draw: st.DrawFn) -> Events:
-    """A few subjects with a birth or none, static events, stays, values and repeats."""
+    """A few subjects with a birth or none, static events, stays, values, repeats, delays."""
     rows: list[tuple[int, int, int, float, int]] = []
-    ids = sorted(draw(st.sets(st.integers(-50, 10**12), min_size=1, max_size=4)))
+    ids = draw(st.lists(st.integers(-50, 10**12), min_size=1, max_size=4, unique=True))
     for subject in ids:
+        own = [(NO_TIME, 0, np.nan, NO_VISIT)] if draw(st.integers(0, 9)) == 0 else []
         if draw(st.booleans()):
-            rows.append((subject, draw(st.integers(-(10**9), 10**9)) * 1_000_000, 0, np.nan, -1))
-        own = draw(st.lists(st.tuples(
-            st.none() | st.integers(0, 12), st.integers(1, len(CODES) - 1),
-            st.sampled_from([np.nan, 55.0, 60.0, 75.0, 120.0]), st.integers(-1, 3),
+            own.append((draw(st.integers(-(10**9), 10**9)) * 1_000_000, 0, np.nan, NO_VISIT))
+        drawn = draw(st.lists(st.tuples(
+            st.none() | st.integers(0, 12), st.integers(1, len(NAMES) - 1),
+            st.sampled_from([np.nan, 55.0, 60.0, 75.0, 120.0, np.inf, -np.inf]),
+            st.integers(-1, 3),
         ), max_size=14))  # fmt: skip
-        for hour, code, value, visit in own:
-            when = NO_TIME if hour is None else 2_000_000_000_000_000 + hour * HOUR
+        for hour, code, value, visit in drawn:
+            when = NO_TIME if hour is None else START_TIME + hour * HOUR
             stay = NO_VISIT if hour is None or visit < 0 else visit + 100
-            rows.append((subject, when, code, value, stay))
-    if not any(code for _, _, code, _, _ in rows):
-        rows.append((ids[0], 2_000_000_000_000_000, 1, 60.0, -1))
-    rows.sort(key=lambda row: (row[0], row[1]))
+            own.append((when, code, value, stay))
+        rows += [(subject, *event) for event in sorted(own, key=lambda event: event[0])]
+    if not rows:
+        rows.append((ids[0], START_TIME, 1, 60.0, NO_VISIT))
+    return _events(rows)
+
+
+def _events(rows: list[tuple[int, int, int, float, int]]) -> Events:
     subjects, times, codes, values, visits = zip(*rows, strict=True)
     return Events(
         np.asarray(subjects, dtype=np.int64), np.asarray(times, dtype=np.int64),
         np.asarray(codes, dtype=np.int32), np.asarray(values, dtype=np.float32),
-        np.asarray(visits, dtype=np.int64), CODES,
+        np.asarray(visits, dtype=np.int64), NAMES,
     )  # fmt: skip
 
 
+def _chunks(events: Events, sizes: int) -> list[Events]:
+    """The events cut at subjects by the bits of `sizes`."""
+    starts = np.flatnonzero(np.diff(events.subject_ids, prepend=events.subject_ids[0] - 1))
+    cuts = [int(start) for i, start in enumerate(starts) if i and sizes >> i & 1]
+    return [events.rows(a, b) for a, b in zip([0, *cuts], [*cuts, len(events)], strict=True)]
+
+
+def _store(
+    events: Events, config: SequenceConfig, *, sizes: int = 0, min_cell: int = 2
+) -> TokenStore:
+    """A store in memory, from the parts that `build_store` writes."""
+    tokenizer = Tokenizer(CODES, VOCABULARY)
+    counts = BackOffCounts(tokenizer.steps, ~tokenizer.is_birth)
+    builder = SequenceBuilder(CODES, tokenizer, counts, config)
+    parts = [builder.build(chunk) for chunk in _chunks(events, sizes)]
+
+    def joined(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    names = ("tokens", "times", "hours", "visits", "subject_ids", "first_ages")
+    return TokenStore(
+        **{name: joined(name) for name in names},
+        offsets=np.concatenate([[0], np.cumsum(joined("lengths"))]),
+        back_off=counts.shares(min_cell),
+    )
+
+
+def _saved_store(events: Events, config: SequenceConfig, folder: Path, sizes: int) -> TokenStore:
+    build_store(
+        _chunks(events, sizes), CODES, VOCABULARY, config, min_cell=2, folder=folder, about=ABOUT
+    )
+    store = TokenStore.load(folder, ABOUT)
+    assert store is not None
+    return store
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each example's store replaces the last one's."""
+    return tmp_path_factory.mktemp("sequences") / "tokens"
+
+
 def _token(code: str, value: float) -> int:
-    at: str | None = code
-    while at is not None and at not in VOCABULARY.codes:
-        at = PARENTS.get(at)
-    if at is None:
-        return UNKNOWN
-    cuts = VOCABULARY.cuts_of(at)
-    name = at
-    if at == code and cuts is not None and not np.isnan(value):
-        place = int(bin_of(np.asarray([value]))[0])
-        name = f"{at}//Q{1 + sum(1 for cut in cuts if cut <= place)}"
-    return VOCABULARY.names.index(name)
+    description = CODES.descriptions[NAMES.index(code)]
+    found = VOCABULARY.resolve(code, CODES.parents, description)
+    cuts = VOCABULARY.cuts_of(code) if found.step == EXACT else None
+    if cuts is None or np.isnan(value):
+        return found.token
+    place = int(bin_of(np.asarray([value]))[0])
+    return found.token + 1 + sum(1 for cut in cuts if cut <= place)
 
 
-def _slow_store(events: Events, skip_repeats: bool) -> dict[int, list[tuple[int, int, float, int]]]:
-    """By subject: token, time, age in years, ordinal of the stay."""
-    subjects: dict[int, list[tuple[int, int, float, int]]] = {}
-    for subject in sorted(set(events.subject_ids.tolist())):
-        mine = np.flatnonzero(events.subject_ids == subject)
-        timed = [
-            int(events.times[i])
-            for i in mine
-            if events.times[i] != NO_TIME and events.codes[events.code_indices[i]] != BIRTH_CODE
-        ]
-        first = min(timed) if timed else 0
+def _slow_store(
+    events: Events, skip_repeats: bool
+) -> dict[int, tuple[float, list[tuple[int, int, float, int]]]]:
+    """By subject: the age at the first event, and of each token: id, time, hours, stay."""
+    subjects: dict[int, tuple[float, list[tuple[int, int, float, int]]]] = {}
+    for subject in dict.fromkeys(events.subject_ids.tolist()):
+        rows: list[tuple[int | None, str, float, int]] = []
         birth: int | None = None
-        for i in mine:
-            if events.codes[events.code_indices[i]] == BIRTH_CODE:
-                birth = int(events.times[i])
+        for i in np.flatnonzero(events.subject_ids == subject):
+            code, time = NAMES[events.code_indices[i]], int(events.times[i])
+            if code == BIRTH_CODE and time != NO_TIME:
+                birth = time
+            delay = 0 if code == BIRTH_CODE else float(CODES.delay_hours[events.code_indices[i]])
+            known = None if time == NO_TIME else time + round(delay * HOUR)
+            rows.append((known, code, float(events.values[i]), int(events.visit_ids[i])))
+        rows.sort(key=lambda row: NO_TIME if row[0] is None else row[0])
+        timed = [t for t, code, _, _ in rows if t is not None and code != BIRTH_CODE]
+        first = min(timed) if timed else 0
+        unknown = birth is None or not timed
+        age = np.nan if unknown else (first - (birth or 0)) / (365.25 * 24 * HOUR)
         stays: list[int] = []
         latest: dict[tuple[int, str], int] = {}
         tokens = []
-        for i in mine:
-            code, value = events.codes[events.code_indices[i]], float(events.values[i])
-            stay = int(events.visit_ids[i])
+        for known, code, value, stay in rows:
             if stay != NO_VISIT and stay not in stays:
                 stays.append(stay)
             ordinal = 0 if stay == NO_VISIT else stays.index(stay) + 1
@@ -100,78 +163,118 @@ def _slow_store(events: Events, skip_repeats: bool) -> dict[int, list[tuple[int,
             latest[ordinal, code] = token
             if skip_repeats and repeats:
                 continue
-            when = first if events.times[i] == NO_TIME else int(events.times[i])
-            age = np.nan if birth is None else (when - birth) / (365.25 * 24 * HOUR)
-            tokens.append((token, when, age, ordinal))
+            when = first if known is None else known
+            tokens.append((token, when, (when - first) / HOUR, ordinal))
         if tokens:
-            subjects[subject] = tokens
+            subjects[subject] = (age, tokens)
     return subjects
 
 
 @settings(deadline=None, max_examples=200)
 @given(events=site_events())
 def test_tokens_are_those_of_the_slow_reference(events: Events) -> None:
-    found = tokenize(events, VOCABULARY, PARENTS)
-    codes = [events.codes[i] for i in events.code_indices]
-    expected = [_token(c, float(v)) for c, v in zip(codes, events.values, strict=True)]
-    kept = [code != BIRTH_CODE for code in codes]
-    assert found.keep.tolist() == kept
-    assert found.tokens[kept].tolist() == np.asarray(expected)[kept].tolist()
+    found = Tokenizer(CODES, VOCABULARY).tokens_of(
+        events.code_indices.astype(np.intp), events.values
+    )
+    codes = [NAMES[i] for i in events.code_indices]
+    assert found.tolist() == [
+        _token(c, float(v)) for c, v in zip(codes, events.values, strict=True)
+    ]
 
 
 @settings(deadline=None, max_examples=200)
-@given(events=site_events(), config=st.sampled_from([FULL, BARE]))
-def test_the_store_is_that_of_the_slow_reference(events: Events, config: SequenceConfig) -> None:
-    store = build_store(events, VOCABULARY, PARENTS, config, min_cell=2)
+@given(events=site_events(), config=st.sampled_from([FULL, BARE]), sizes=st.integers(0, 15))
+def test_the_store_is_that_of_the_slow_reference_however_it_is_chunked(
+    events: Events, config: SequenceConfig, sizes: int
+) -> None:
+    store = _store(events, config, sizes=sizes)
     expected = _slow_store(events, config.skip_repeats)
     assert store.subject_ids.tolist() == list(expected)
-    for row, tokens in enumerate(expected.values()):
+    assert store.offsets.tolist()[0] == 0
+    for row, (age, tokens) in enumerate(expected.values()):
         begin, end = int(store.offsets[row]), int(store.offsets[row + 1])
         assert store.tokens[begin:end].tolist() == [t for t, _, _, _ in tokens]
         assert store.times[begin:end].tolist() == [w for _, w, _, _ in tokens]
+        assert store.hours[begin:end].tolist() == [np.float32(h) for _, _, h, _ in tokens]
         assert store.visits[begin:end].tolist() == [v for _, _, _, v in tokens]
-        ages = np.asarray([a for _, _, a, _ in tokens])
-        found = store.first_ages[row] + store.hours[begin:end] / HOURS_PER_YEAR
-        assert found == pytest.approx(ages, rel=1e-5, nan_ok=True)
+        assert store.first_ages[row] == pytest.approx(age, rel=1e-6, nan_ok=True)
+
+
+@settings(deadline=None, max_examples=120)
+@given(events=site_events(), sizes=st.integers(0, 15), min_cell=st.integers(1, 4))
+def test_back_off_shares_are_those_of_the_slow_reference(
+    events: Events, sizes: int, min_cell: int
+) -> None:
+    shares = _store(events, FULL, sizes=sizes, min_cell=min_cell).back_off
+    told = [shares.exact, shares.ancestor, shares.bucket, shares.unknown]
+    subjects: list[set[int]] = [set(), set(), set(), set()]
+    nums = [0, 0, 0, 0]
+    for subject, index in zip(events.subject_ids.tolist(), events.code_indices, strict=True):
+        code = NAMES[index]
+        if code != BIRTH_CODE:
+            step = VOCABULARY.resolve(code, CODES.parents, CODES.descriptions[index]).step
+            subjects[step].add(subject)
+            nums[step] += 1
+    hidden = {step for step, share in enumerate(told) if share is None}
+    for step, share in enumerate(told):
+        if share is not None:
+            assert share == pytest.approx(nums[step] / max(1, sum(nums)))
+            assert not 0 < len(subjects[step]) < min_cell
+    together = set().union(*(subjects[step] for step in hidden))
+    told_any = any(nums[step] for step in range(4) if step not in hidden)
+    assert not hidden or len(together) >= min_cell or not told_any
 
 
 @settings(deadline=None, max_examples=200)
 @given(
     events=site_events(),
     config=st.sampled_from([FULL, BARE]),
-    hour=st.integers(-1, 13),
+    at=st.integers(-1, 16).map(lambda hour: START_TIME + hour * HOUR),
     context=st.integers(2, 12),
     data=st.data(),
 )
-def test_what_happens_after_the_prediction_changes_no_input(
-    events: Events, config: SequenceConfig, hour: int, context: int, data: st.DataObject
+def test_what_is_known_after_the_prediction_changes_no_input(
+    events: Events, config: SequenceConfig, at: int, context: int, data: st.DataObject
 ) -> None:
-    at = 2_000_000_000_000_000 + hour * HOUR
-    later = np.flatnonzero(events.times > at)
-    times, codes, values = events.times.copy(), events.code_indices.copy(), events.values.copy()
-    for row in later:
-        times[row] = at + data.draw(st.integers(1, 10**6))
-        codes[row] = data.draw(st.integers(1, len(CODES) - 1))
-        values[row] = data.draw(st.sampled_from([np.nan, 61.0, 500.0]))
-    order = np.lexsort((times, events.subject_ids))
-    changed = Events(
-        events.subject_ids[order], times[order], codes[order], values[order],
-        events.visit_ids[order], events.codes,
-    )  # fmt: skip
-    assert _inputs(events, config, at, context) == _inputs(changed, config, at, context)
+    rows: list[tuple[int, int, int, float, int]] = []
+    changed_subjects: set[int] = set()
+    for subject, time, code, value, stay in zip(
+        events.subject_ids.tolist(), events.times.tolist(), events.code_indices.tolist(),
+        events.values.tolist(), events.visit_ids.tolist(), strict=True,
+    ):  # fmt: skip
+        is_late = code != 0 and time != NO_TIME and time + _delay(code) > at
+        # Without any timed event there is nothing that what holds for all time could follow.
+        if is_late and subject in changed_subjects and data.draw(st.booleans()):
+            continue
+        if is_late:
+            changed_subjects.add(subject)
+            code = data.draw(st.integers(1, len(NAMES) - 1))  # noqa: PLW2901
+            time = at + data.draw(st.integers(1, 10**6)) - _delay(code)  # noqa: PLW2901
+            value = data.draw(st.sampled_from([np.nan, 61.0, 500.0]))  # noqa: PLW2901
+            stay = data.draw(st.sampled_from([NO_VISIT, 101, 77]))  # noqa: PLW2901
+        rows.append((subject, time, code, value, stay))
+    whole = list(dict.fromkeys(events.subject_ids.tolist()))
+    rows.sort(key=lambda row: (whole.index(row[0]), row[1]))
+    changed = _inputs(_events(rows), config, at, context)
+    assert _inputs(events, config, at, context) == changed
+
+
+def _delay(code: int) -> int:
+    return round(float(CODES.delay_hours[code]) * HOUR)
 
 
 def _inputs(events: Events, config: SequenceConfig, at: int, context: int) -> object:
-    store = build_store(events, VOCABULARY, PARENTS, config, min_cell=2)
+    store = _store(events, config)
+    rows = np.arange(store.num_subjects)
+    windows = windows_before(store, rows, np.full(rows.size, at), context)
+    assert all(window.end - window.begin < context for window in windows)
     found = {}
-    for row, subject in enumerate(store.subject_ids.tolist()):
-        windows = windows_before(store, np.asarray([row]), np.asarray([at]), context)
-        (window,) = windows
-        assert window.end - window.begin < context
-        assert np.all(store.times[window.begin : window.end] <= at)
-        batch = collate(store, windows)
-        if window.end > window.begin:
-            found[subject] = [
+    for row in rows.tolist():
+        window = windows[row : row + 1]
+        assert np.all(store.times[window.begins[0] : window.ends[0]] <= at)
+        batch = collate(store, window)
+        if batch.tokens.numel() > 1:
+            found[int(store.subject_ids[row])] = [
                 x.tolist() for x in (batch.tokens, batch.hours, batch.ages, batch.visits)
             ]
     return found
@@ -179,29 +282,88 @@ def _inputs(events: Events, config: SequenceConfig, at: int, context: int) -> ob
 
 @settings(deadline=None, max_examples=100)
 @given(events=site_events(), asked=st.lists(st.integers(-60, 60)))
-def test_rows_of_finds_subjects_and_says_who_is_unknown(events: Events, asked: list[int]) -> None:
-    store = build_store(events, VOCABULARY, PARENTS, FULL, min_cell=2)
-    ids = np.asarray([*asked, *store.subject_ids.tolist()], dtype=np.int64)
+def test_rows_of_finds_subjects_in_any_order_and_says_who_is_unknown(
+    events: Events, asked: list[int]
+) -> None:
+    store = _store(events, FULL)
+    ids = np.asarray([*asked, *store.subject_ids.tolist()[::-1]], dtype=np.int64)
     expected = [
         store.subject_ids.tolist().index(s) if s in store.subject_ids else -1 for s in ids.tolist()
     ]
     assert store.rows_of(ids).tolist() == expected
 
 
-@settings(deadline=None, max_examples=30)
-@given(events=site_events())
+@settings(deadline=None, max_examples=25)
+@given(events=site_events(), config=st.sampled_from([FULL, BARE]), sizes=st.integers(0, 15))
 def test_a_store_comes_back_from_disk(
-    events: Events, tmp_path_factory: pytest.TempPathFactory
+    events: Events, config: SequenceConfig, sizes: int, folder: Path
 ) -> None:
-    store = build_store(events, VOCABULARY, PARENTS, FULL, min_cell=2)
-    folder = tmp_path_factory.mktemp("store") / "tokens"
-    store.save(folder, {"vocabulary": "v"})
-    again = TokenStore.load(folder, {"vocabulary": "v"})
-    assert again is not None
-    for name in ("tokens", "times", "hours", "visits", "offsets", "subject_ids", "first_ages"):
-        np.testing.assert_array_equal(getattr(again, name), getattr(store, name))
-    assert again.back_off == store.back_off
+    saved, made = _saved_store(events, config, folder, sizes), _store(events, config)
+    for name in DTYPES:
+        np.testing.assert_array_equal(getattr(saved, name), getattr(made, name))
+        assert getattr(saved, name).dtype == np.dtype(DTYPES[name])
+        np.testing.assert_array_equal(np.load(folder / f"{name}.npy"), getattr(made, name))
+    assert saved.back_off == made.back_off
     assert TokenStore.load(folder, {"vocabulary": "other"}) is None
-    replace(store, tokens=store.tokens + 1).save(folder, {"vocabulary": "w"})
-    assert TokenStore.load(folder, {"vocabulary": "v"}) is None
+
+
+def test_an_old_store_stays_mapped_when_another_takes_its_name(folder: Path) -> None:
+    first = _saved_store(_events([(5, START_TIME, 1, 60.0, NO_VISIT)]), FULL, folder, 0)
+    tokens = first.tokens.tolist()
+    second = _saved_store(_events([(6, START_TIME, 6, np.nan, NO_VISIT)]), FULL, folder, 0)
+    assert first.subject_ids.tolist() == [5]
+    assert second.subject_ids.tolist() == [6]
+    assert first.tokens.tolist() == tokens != second.tokens.tolist()
     assert [f.name for f in folder.parent.iterdir()] == ["tokens"]
+
+
+def test_cut_values_part_all_floats_as_the_grid_does() -> None:
+    cuts = np.arange(NUM_EDGES + 1)
+    values = cut_values(cuts)
+    reachable = (cuts > 0) & (cuts < NUM_EDGES)
+    assert np.isneginf(values[0])
+    assert np.isnan(values[-1])
+    assert np.all(bin_of(values[reachable]) >= cuts[reachable])
+    below = np.nextafter(values[reachable], np.float32(-np.inf))
+    assert np.all(bin_of(below) < cuts[reachable])
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    cuts=st.lists(
+        st.none() | st.sets(st.integers(0, NUM_EDGES), max_size=20).map(sorted),
+        min_size=1, max_size=5,
+    ),
+    values=st.lists(st.floats(width=32, allow_nan=False), max_size=20),
+    data=st.data(),
+)  # fmt: skip
+def test_bins_are_those_of_the_grid(
+    cuts: list[list[int] | None], values: list[float], data: st.DataObject
+) -> None:
+    rows = [data.draw(st.integers(0, len(cuts) - 1)) for _ in values]
+    value_array: NDArray[np.float32] = np.asarray(values, dtype=np.float32)
+    found = CutTable(cuts).bins_of(np.asarray(rows, dtype=np.intp), value_array)
+    for row, value, place in zip(rows, bin_of(value_array).tolist(), found.tolist(), strict=True):
+        own = cuts[row]
+        assert place == (0 if own is None else 1 + sum(1 for cut in own if cut <= value))
+
+
+def test_times_too_wide_for_one_key_are_sorted_all_the_same() -> None:
+    """Thousands of years a subject do not fit one 64-bit key; the order is the same."""
+    far = 2**60
+    rows = [
+        row
+        for subject in range(8)
+        for row in (
+            (subject, NO_TIME, 2, np.nan, NO_VISIT),
+            (subject, -far, 4, np.nan, NO_VISIT),
+            (subject, -far + HOUR, 1, 60.0, NO_VISIT),
+            (subject, far, 1, 75.0, NO_VISIT),
+        )
+    ]
+    events = _events(rows)
+    store = _store(events, FULL)
+    expected = [t for _, own in _slow_store(events, False).values() for t, _, _, _ in own]
+    assert store.tokens.tolist() == expected
+    near = replace(events, times=np.where(events.times == far, START_TIME, events.times))
+    assert _store(near, FULL).tokens.tolist() == expected

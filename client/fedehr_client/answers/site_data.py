@@ -2,18 +2,23 @@
 
 import hashlib
 import os
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from fedehr_client.locator import SiteLocation
+from fedehr_client.tasks.cohort import read_cohort_labels
 from fedehr_client.training.batches import PretrainingData
 from fedehr_client.training.examples import Examples, select_examples
 from fedehr_client.training.schedule import least_rows_of_round
 from fedehr_shared.config.study import OptimizationConfig, StudyConfig
 from fedehr_shared.errors import TooFewSubjectsError, VocabularyMissingError, WireError
-from fedehr_shared.meds.reader import read_events, read_labels, read_parents, read_splits
+from fedehr_shared.meds.code_table import read_codes
+from fedehr_shared.meds.event_stream import stream_events
+from fedehr_shared.meds.reader import Labels, read_splits
 from fedehr_shared.meds.schema import TRAIN
+from fedehr_shared.tokens.build_lock import build_lock
 from fedehr_shared.tokens.sequences import build_store
 from fedehr_shared.tokens.store import TokenStore
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
@@ -49,16 +54,19 @@ class SiteData:
         Raises:
             MissingTaskError: the site has no labels for one of the study's tasks.
         """
-        tasks = self._study.finetuning.tasks
-        labels = {task: read_labels(self._site, task) for task in tasks}
         return select_examples(
             self.store,
-            labels,
-            tasks=tasks,
+            self._labels,
+            tasks=self._study.finetuning.tasks,
             splits=self._splits,
             split=split,
             context=self._study.sequence.context,
         )
+
+    @cached_property
+    def _labels(self) -> dict[str, Labels]:
+        """By task, the labels of the study's cohort."""
+        return read_cohort_labels(self._site, self._study.finetuning.tasks, self._study.cohort)
 
     def training_examples(self) -> Examples:
         """The labelled examples of the train split.
@@ -101,17 +109,31 @@ class SiteData:
         }
         folder = work / "tokens"
         store = TokenStore.load(folder, about)
-        if store is None:
-            build_store(
-                read_events(self._site),
-                vocabulary,
-                read_parents(self._site),
-                self._study.sequence,
-                self._min_cell,
-            ).save(folder, about)
+        return self._build_store(folder, about, vocabulary) if store is None else store
+
+    def _build_store(
+        self, folder: Path, about: dict[str, str], vocabulary: Vocabulary
+    ) -> TokenStore:
+        with build_lock(folder):
+            # Another process may have built it while this one waited.
             store = TokenStore.load(folder, about)
-        if store is None:
-            raise WireError(f"the token store {folder} changed while it was written. Try again.")
+            if store is None:
+                codes = read_codes(self._site)
+                build_store(
+                    stream_events(self._site, codes),
+                    codes,
+                    vocabulary,
+                    self._study.sequence,
+                    min_cell=self._min_cell,
+                    folder=folder,
+                    about=about,
+                )
+                store = TokenStore.load(folder, about)
+        if store is None or self._fingerprint() != about["records"]:
+            raise WireError(
+                f"the records, or the token store {folder} itself, changed while it was made. "
+                "Try again."
+            )
         return store
 
     def _fingerprint(self) -> str:

@@ -1,12 +1,11 @@
 """How many of a site's events the vocabulary knows, and at which step of the back-off."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedehr_shared.vocabulary.resolution import ANCESTOR, BUCKET, EXACT, UNKNOWN_STEP
+from fedehr_shared.vocabulary.resolution import STEP_NAMES
 
 
 @dataclass(frozen=True)
@@ -23,34 +22,56 @@ class BackOffShares:
     unknown: float | None
 
 
-def back_off_shares(
-    steps: NDArray[np.int8], subject_ids: NDArray[np.int64], min_cell: int
-) -> BackOffShares:
-    """Shares of events at each step, withheld by the cell rule.
+class BackOffCounts:
+    """Events at each step, and subjects by the set of steps that they have events at.
 
-    Args:
-        steps: `[events]`, as in `TokenizedEvents`.
-        subject_ids: `[events]`.
-        min_cell: a share that is not zero needs events of this many subjects.
+    With the sets, how many distinct subjects any group of steps rests on is a sum, and nothing
+    need be kept of the subjects themselves.
     """
-    rows = [steps == step for step in (EXACT, ANCESTOR, BUCKET, UNKNOWN_STEP)]
-    num_subjects = [np.unique(subject_ids[row]).size for row in rows]
-    shares = [float(row.mean()) if steps.size else 0.0 for row in rows]
-    hidden = {i for i, num in enumerate(num_subjects) if 0 < num < min_cell}
-    while 0 < _num_subjects_of(hidden, rows, subject_ids) < min_cell:
-        rest = [i for i in range(len(rows)) if i not in hidden and shares[i] > 0]
-        if not rest:
-            break
-        hidden.add(min(rest, key=lambda i: shares[i]))
-    told = [None if i in hidden else share for i, share in enumerate(shares)]
-    return BackOffShares(*told)
 
+    def __init__(self, steps: NDArray[np.int8], is_counted: NDArray[np.bool_]) -> None:
+        """Begin at nothing.
 
-def _num_subjects_of(
-    steps: set[int], rows: Sequence[NDArray[np.bool_]], subject_ids: NDArray[np.int64]
-) -> int:
-    """Subjects with an event at any of the steps."""
-    at_any = np.zeros(subject_ids.size, dtype=bool)
-    for step in steps:
-        at_any |= rows[step]
-    return int(np.unique(subject_ids[at_any]).size)
+        Args:
+            steps: `[codes]`, each code's step.
+            is_counted: `[codes]`, False for codes whose events do not count.
+        """
+        self._bit_of_code = np.where(is_counted, np.left_shift(1, steps), 0).astype(np.uint8)
+        self._num_events = np.zeros(1 << len(STEP_NAMES), dtype=np.int64)
+        self._num_subjects = np.zeros(1 << len(STEP_NAMES), dtype=np.int64)
+
+    def add(self, code_rows: NDArray[np.intp], starts: NDArray[np.intp]) -> None:
+        """Count whole subjects.
+
+        Args:
+            code_rows: `[events]`, the code of each.
+            starts: `[subjects]`, rising from 0: where each subject's events begin.
+        """
+        bits = self._bit_of_code.take(code_rows)
+        self._num_events += np.bincount(bits, minlength=self._num_events.size)
+        sets = np.bitwise_or.reduceat(bits, starts)
+        self._num_subjects += np.bincount(sets, minlength=self._num_subjects.size)
+
+    def shares(self, min_cell: int) -> BackOffShares:
+        """Shares of the counted events at each step, withheld by the cell rule.
+
+        Args:
+            min_cell: a share that is not zero needs events of this many subjects.
+        """
+        steps = range(len(STEP_NAMES))
+        num_events = [int(self._num_events[1 << step]) for step in steps]
+        total = max(1, sum(num_events))
+        hidden = {step for step in steps if 0 < self._num_subjects_at({step}) < min_cell}
+        while 0 < self._num_subjects_at(hidden) < min_cell:
+            rest = [step for step in steps if step not in hidden and num_events[step]]
+            if not rest:
+                break
+            hidden.add(min(rest, key=lambda step: num_events[step]))
+        told = [None if step in hidden else num_events[step] / total for step in steps]
+        return BackOffShares(*told)
+
+    def _num_subjects_at(self, steps: set[int]) -> int:
+        """Subjects with an event at any of the steps."""
+        wanted = sum(1 << step for step in steps)
+        has_any = np.arange(self._num_subjects.size) & wanted != 0
+        return int(self._num_subjects[has_any].sum())

@@ -1,16 +1,22 @@
-"""Building a `TokenStore` from events: ages, visits, and repeats left out."""
+"""Building a `TokenStore` from a stream of events, in bounded memory."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedehr_shared.config.sequence import SequenceConfig
-from fedehr_shared.meds.reader import NO_TIME, NO_VISIT, Events
-from fedehr_shared.meds.schema import BIRTH_CODE
-from fedehr_shared.tokens.back_off import back_off_shares
-from fedehr_shared.tokens.store import TokenStore
-from fedehr_shared.tokens.tokenizer import tokenize
+from fedehr_shared.meds.code_table import CodeTable
+from fedehr_shared.meds.events import NO_TIME, Events
+from fedehr_shared.meds.new_folder import new_folder
+from fedehr_shared.tokens.back_off import BackOffCounts
+from fedehr_shared.tokens.known_order import in_known_order
+from fedehr_shared.tokens.repeats import repeat_rows
+from fedehr_shared.tokens.store_writer import Sequences, StoreWriter
+from fedehr_shared.tokens.subject_rows import SubjectRows
+from fedehr_shared.tokens.tokenizer import Tokenizer
+from fedehr_shared.tokens.visit_ordinals import visit_ordinals
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 
 MICROSECONDS_PER_HOUR = 3_600_000_000
@@ -18,91 +24,132 @@ _MICROSECONDS_PER_YEAR = 365.25 * 24 * MICROSECONDS_PER_HOUR
 
 
 def build_store(
-    events: Events,
+    chunks: Iterable[Events],
+    codes: CodeTable,
     vocabulary: Vocabulary,
-    parents: Mapping[str, str],
     sequence: SequenceConfig,
+    *,
     min_cell: int,
-) -> TokenStore:
-    """Tokenize a site's events into flat arrays; the order of events stays.
+    folder: Path,
+    about: Mapping[str, str],
+) -> None:
+    """Tokenize a site's events into the store `folder`, which appears when it is complete.
+
+    Memory is that of the largest chunk; an older store of the name is replaced at the end.
 
     Args:
-        events: sorted by subject and time.
+        chunks: whole subjects each, as `stream_events` gives them.
+        codes: what the chunks' code indices are rows of.
         vocabulary: the federation's.
-        parents: the site's own parents of its codes.
         sequence: whether repeats are left out.
         min_cell: for the back-off shares.
+        folder: the store's.
+        about: what the store is made from; `TokenStore.load` compares it.
+
+    Raises:
+        DataError: what the chunks raise; or the folder cannot be written.
     """
-    tokenized = tokenize(events, vocabulary, parents)
-    keep = tokenized.keep.copy()
-    shares = back_off_shares(tokenized.steps[keep], events.subject_ids[keep], min_cell)
-    times = _filled_times(events, tokenized.keep)
-    visits = _visit_ordinals(events)
-    if sequence.skip_repeats:
-        keep &= ~_is_repeat(events, tokenized.tokens, visits)
-    subject_ids, starts = np.unique(events.subject_ids[keep], return_index=True)
-    firsts = np.repeat(times[keep][starts], np.diff(np.append(starts, int(keep.sum()))))
-    return TokenStore(
-        tokens=tokenized.tokens[keep],
-        times=times[keep],
-        hours=((times[keep] - firsts) / MICROSECONDS_PER_HOUR).astype(np.float32),
-        visits=visits[keep],
-        offsets=np.append(starts, int(keep.sum())).astype(np.int64),
-        subject_ids=subject_ids,
-        first_ages=_ages(events, times)[keep][starts],
-        back_off=shares,
-    )
+    tokenizer = Tokenizer(codes, vocabulary)
+    counts = BackOffCounts(tokenizer.steps, ~tokenizer.is_birth)
+    builder = SequenceBuilder(codes, tokenizer, counts, sequence)
+    with new_folder(folder, replace=True) as partial, StoreWriter(partial) as writer:
+        for events in chunks:
+            writer.append(builder.build(events))
+        writer.finish(about, counts.shares(min_cell))
 
 
-def _filled_times(events: Events, keep: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Static events get the time of the subject's first timed event (0 where there is none)."""
-    _, subject = np.unique(events.subject_ids, return_inverse=True)
-    timed = keep & (events.times != NO_TIME)
-    latest = np.iinfo(np.int64).max
-    first = np.full(int(subject.max()) + 1, latest, dtype=np.int64)
-    np.minimum.at(first, subject[timed], events.times[timed])
-    first[first == latest] = 0
-    return np.where(events.times == NO_TIME, first[subject], events.times)
+class SequenceBuilder:
+    """Turns chunks of events into sequences, one chunk at a time."""
+
+    def __init__(
+        self,
+        codes: CodeTable,
+        tokenizer: Tokenizer,
+        counts: BackOffCounts,
+        sequence: SequenceConfig,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._counts = counts
+        self._skip_repeats = sequence.skip_repeats
+        delays = np.rint(codes.delay_hours.astype(np.float64) * MICROSECONDS_PER_HOUR)
+        self._delays = np.where(tokenizer.is_birth, 0, delays).astype(np.int64)
+
+    def build(self, events: Events) -> Sequences:
+        """The sequences of a chunk's subjects; one who has nothing but a birth has none.
+
+        Static tokens come first; ordinals of stays, repeats and first times go by when events
+        are known, so that what is not yet known leaves no trace in what is.
+        """
+        subjects = SubjectRows.of(events.subject_ids)
+        events = in_known_order(events, self._delays, subjects)
+        code_rows = events.code_indices.astype(np.intp)
+        self._counts.add(code_rows, subjects.starts)
+        tokens = self._tokenizer.tokens_of(code_rows, events.values)
+        subject_of_row = subjects.spread(np.arange(subjects.starts.size))
+        visits = visit_ordinals(events.visit_ids, subject_of_row)
+        births = np.flatnonzero(self._tokenizer.is_birth.take(code_rows))
+        first_times, has_any = _first_times(events.times, births, subjects)
+        times = _filled_times(events.times, first_times, subjects)
+        born = np.where(has_any, _birth_times(events.times, births, subjects), np.nan)
+        years = (first_times - born) / _MICROSECONDS_PER_YEAR
+        keep = np.ones(len(events), dtype=bool)
+        keep[births] = False
+        if self._skip_repeats:
+            segments = _segments(visits, subjects)
+            keep[repeat_rows(tokens, code_rows, ~np.isnan(events.values), segments)] = False
+        hours = (times - subjects.spread(first_times)) / MICROSECONDS_PER_HOUR
+        lengths = np.add.reduceat(keep, subjects.starts, dtype=np.int64)
+        rows, held = np.flatnonzero(keep), np.flatnonzero(lengths)
+        return Sequences(
+            tokens=tokens.take(rows),
+            times=times.take(rows),
+            hours=hours.take(rows).astype(np.float32),
+            visits=visits.take(rows),
+            lengths=lengths[held],
+            subject_ids=events.subject_ids[subjects.starts[held]],
+            first_ages=years[held].astype(np.float32),
+        )
 
 
-def _ages(events: Events, times: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Years since birth at each event, NaN where the birth is unknown."""
-    _, subject = np.unique(events.subject_ids, return_inverse=True)
-    is_birth = np.asarray([code == BIRTH_CODE for code in events.codes])[events.code_indices]
-    births = np.full(int(subject.max()) + 1, np.nan)
-    births[subject[is_birth]] = events.times[is_birth]
-    years = (times - births[subject]) / _MICROSECONDS_PER_YEAR
-    return np.asarray(years, dtype=np.float32)
+def _first_times(
+    times: NDArray[np.int64], births: NDArray[np.intp], subjects: SubjectRows
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """When each subject's first timed event is known, a birth apart; and who has one at all.
+
+    Shape: `[subjects]` each; a time is 0 where there is none.
+    """
+    is_timed = times != NO_TIME
+    is_timed[births] = False
+    timed = np.flatnonzero(is_timed)
+    # One past the end stands for no timed event after the start.
+    rows = np.append(timed, times.size).take(np.searchsorted(timed, subjects.starts))
+    has_any = rows < subjects.starts + subjects.lengths
+    first_times = np.zeros(subjects.starts.size, dtype=np.int64)
+    first_times[has_any] = times[rows[has_any]]
+    return first_times, has_any
 
 
-def _visit_ordinals(events: Events) -> NDArray[np.int32]:
-    """1 for a subject's first hospital stay, 2 for its second; 0 outside a stay."""
-    ordinals = np.zeros(len(events), dtype=np.int32)
-    rows = np.flatnonzero(events.visit_ids != NO_VISIT)
-    if rows.size == 0:
-        return ordinals
-    pairs = np.stack([events.subject_ids[rows], events.visit_ids[rows]])
-    _, first, inverse = np.unique(pairs, axis=1, return_index=True, return_inverse=True)
-    # Order of first appearance over all pairs, then counted anew within each subject.
-    order = np.argsort(first, kind="stable")
-    subjects = pairs[0][first[order]]
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(subjects)) + 1])
-    run = np.arange(order.size) - np.repeat(starts, np.diff(np.append(starts, order.size)))
-    by_pair = np.empty(order.size, dtype=np.int32)
-    by_pair[order] = run + 1
-    ordinals[rows] = by_pair[inverse.reshape(-1)]
-    return ordinals
+def _filled_times(
+    times: NDArray[np.int64], first_times: NDArray[np.int64], subjects: SubjectRows
+) -> NDArray[np.int64]:
+    """All times, static events with their subject's first. `[events]`."""
+    static = np.flatnonzero(times == NO_TIME)
+    filled = times.copy()
+    filled[static] = first_times[subjects.subjects_of(static)]
+    return filled
 
 
-def _is_repeat(
-    events: Events, tokens: NDArray[np.int32], visits: NDArray[np.int32]
-) -> NDArray[np.bool_]:
-    """True where a valued code repeats its previous token within the subject's visit."""
-    order = np.lexsort((np.arange(len(events)), events.code_indices, visits, events.subject_ids))
-    columns = (events.subject_ids, visits, events.code_indices, tokens)
-    same = np.ones(max(0, len(events) - 1), dtype=bool)
-    for column in columns:
-        same &= column[order][1:] == column[order][:-1]
-    repeat = np.zeros(len(events), dtype=bool)
-    repeat[order[1:]] = same
-    return repeat & ~np.isnan(events.values)
+def _birth_times(
+    times: NDArray[np.int64], births: NDArray[np.intp], subjects: SubjectRows
+) -> NDArray[np.float64]:
+    """Each subject's, the last where there are several, NaN where unknown. `[subjects]`."""
+    births = births[times[births] != NO_TIME]
+    born = np.full(subjects.starts.size, np.nan)
+    born[subjects.subjects_of(births)] = times[births]
+    return born
+
+
+def _segments(visits: NDArray[np.int32], subjects: SubjectRows) -> NDArray[np.intp]:
+    """One number for each stay of a subject, and one for all that is outside. `[events]`."""
+    num_segments = np.maximum.reduceat(visits, subjects.starts).astype(np.intp) + 1
+    return subjects.spread(np.cumsum(num_segments) - num_segments) + visits

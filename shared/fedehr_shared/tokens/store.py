@@ -1,21 +1,22 @@
 """`TokenStore`: a site's tokens as flat arrays on disk, memory-mapped, written once."""
 
-import json
-import shutil
-import tempfile
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedehr_shared.errors import DataError
 from fedehr_shared.tokens.back_off import BackOffShares
+from fedehr_shared.tokens.store_file import has_checksum, map_array
+from fedehr_shared.tokens.store_manifest import Manifest
 
-_ARRAYS = ("tokens", "times", "hours", "visits", "offsets", "subject_ids", "first_ages")
-_MANIFEST = "manifest.json"
 HOURS_PER_YEAR = 365.25 * 24
+MANIFEST_FILE = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -51,48 +52,111 @@ class TokenStore:
 
     def rows_of(self, subject_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """The row of each subject, -1 for those that the store does not hold. `[n]` to `[n]`."""
+        if self.num_subjects == 0:
+            return np.full(subject_ids.size, -1, dtype=np.int64)
         order = np.argsort(self.subject_ids)
         rising = self.subject_ids[order]
         places = np.minimum(np.searchsorted(rising, subject_ids), self.num_subjects - 1)
         return np.where(rising[places] == subject_ids, order[places], -1)
 
-    def save(self, folder: Path, about: Mapping[str, str]) -> None:
-        """Write the store; it appears under its name only when complete."""
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            for name in _ARRAYS:
-                np.save(partial / f"{name}.npy", getattr(self, name))
-            manifest = {"format": 2, **about, "back_off": asdict(self.back_off)}
-            (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.rename(folder)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-
     @classmethod
     def load(cls, folder: Path, about: Mapping[str, str]) -> "TokenStore | None":
         """Map a saved store, or None where there is none or it was made from other things.
 
-        Raises:
-            DataError: the store is damaged.
-        """
-        if not (folder / _MANIFEST).is_file():
-            return None
-        try:
-            manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-            if any(manifest.get(key) != value for key, value in about.items()):
-                return None
-            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
-            store = cls(**arrays, back_off=BackOffShares(**manifest["back_off"]))
-            store._check_sizes()
-        except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DataError(f"the token store {folder} is damaged. Remove it and retry.") from error
-        return store
+        Sizes are compared each time, checksums once a process. Another process may replace the
+        store meanwhile: what is mapped is one of the two, whole.
 
-    def _check_sizes(self) -> None:
-        num_tokens = {array.size for array in (self.tokens, self.times, self.hours, self.visits)}
-        num_subjects = {self.subject_ids.size, self.first_ages.size, self.offsets.size - 1}
-        if num_tokens != {int(self.offsets[-1])} or len(num_subjects) != 1:
-            raise ValueError("the arrays differ in length")
+        Raises:
+            DataError: the store is damaged; the message names the file.
+        """
+        while True:
+            try:
+                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            try:
+                return _OpenFolder(folder, descriptor).load(about)
+            except _Replaced:
+                continue
+            finally:
+                os.close(descriptor)
+
+
+class _Replaced(Exception):
+    """The folder's name means another folder by now."""
+
+
+_checked: set[tuple[tuple[int, int, int, int], ...]] = set()
+"""The array files whose checksums this process has found right: device, inode, size, time."""
+
+
+class _OpenFolder:
+    """A store's folder held open, so that all files read are of the same one."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    def load(self, about: Mapping[str, str]) -> TokenStore | None:
+        manifest = self._manifest()
+        if manifest is None or manifest.about != dict(about):
+            return None
+        with ExitStack() as stack:
+            files = {
+                name: stack.enter_context(self._open(f"{name}.npy")) for name in manifest.files
+            }
+            self._check(manifest, files)
+            arrays = {name: map_array(files[name], manifest.files[name]) for name in files}
+        return TokenStore(**arrays, back_off=manifest.back_off)
+
+    def _manifest(self) -> Manifest | None:
+        try:
+            with self._open(MANIFEST_FILE) as file:
+                return Manifest.from_json(file.read().decode("utf-8"))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self._damaged(MANIFEST_FILE, "it was changed or cut short") from error
+
+    def _open(self, name: str) -> BinaryIO:
+        """Open a file of this folder, even if another has its name by now."""
+
+        def opener(path: str, flags: int) -> int:
+            return os.open(path, flags, dir_fd=self._descriptor)
+
+        try:
+            return open(name, "rb", opener=opener)
+        except FileNotFoundError as error:
+            if not self._is_current():
+                raise _Replaced from error
+            if name == MANIFEST_FILE:
+                raise
+            raise self._damaged(name, "it is missing") from error
+        except OSError as error:
+            raise self._damaged(name, f"{error.strerror}") from error
+
+    def _is_current(self) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
+
+    def _check(self, manifest: Manifest, files: Mapping[str, BinaryIO]) -> None:
+        stamps = []
+        for name, file in files.items():
+            status = os.fstat(file.fileno())
+            if status.st_size != manifest.files[name].num_bytes:
+                raise self._damaged(f"{name}.npy", "it has another size than was written")
+            stamps.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+        if tuple(stamps) in _checked:
+            return
+        for name, file in files.items():
+            if not has_checksum(file, manifest.files[name]):
+                raise self._damaged(f"{name}.npy", "its content is not what was written")
+        _checked.add(tuple(stamps))
+
+    def _damaged(self, name: str, what: str) -> DataError:
+        return DataError(
+            f"the token store {self._path} is damaged: {name}: {what}. Remove it and retry; it is "
+            "made anew from the records."
+        )
