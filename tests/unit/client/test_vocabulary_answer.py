@@ -1,0 +1,209 @@
+"""The first phase's answer at a site: written down, charged once, never drawn twice."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedehr_client.answers.answer import answer
+from fedehr_client.locator import SiteLocation
+from fedehr_client.vocabulary.answer import VocabularyAnswer
+from fedehr_shared.errors import DataError, MissingTaskError, WireError
+from fedehr_shared.vocabulary.grid import value_at
+from fedehr_shared.vocabulary.vocabulary import Vocabulary
+from fedehr_shared.wire.vocabulary_payload import report_from_payload
+from fedehr_shared.wire.work import Work, WorkId
+
+NOISE = {"noise_epsilon": 20.0, "noise_delta": 1e-6}
+
+
+@pytest.fixture
+def location(copied_hospitals: Any, tmp_path: Path) -> SiteLocation:
+    site = copied_hospitals.sites[0]
+    return SiteLocation(site.name, site, tmp_path / "work", 5, "cpu", 1)
+
+
+def _spent(location: SiteLocation) -> list[dict[str, Any]]:
+    file = location.work / "privacy" / "spent.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def _sent(location: SiteLocation, study: Any) -> dict[str, Any]:
+    file = location.work / "sent" / f"vocabulary-{study.digest[:12]}.json"
+    content: dict[str, Any] = json.loads(file.read_text())
+    return content
+
+
+@pytest.mark.parametrize("noise", [{}, NOISE])
+def test_what_is_sent_stands_in_a_file(
+    make_study: Callable[..., Any], location: SiteLocation, noise: dict[str, float]
+) -> None:
+    study = make_study(vocabulary=noise)
+    report = report_from_payload(VocabularyAnswer(study, location).payload())
+    sent = _sent(location, study)
+    assert (sent["study"], sent["site"]) == (study.digest, location.name)
+    assert sent["num_subjects"] == report.num_subjects
+    assert sent["num_subjects_by_code"] == report.num_subjects_by_code
+    assert sent["parents"] == report.parents
+    assert sent["histograms"].keys() == report.histograms.keys()
+    assert report.histograms
+    for code, told in report.histograms.items():
+        written = sent["histograms"][code]
+        assert written["grid_edges"] == list(told.edges)
+        assert written["num_subjects"] == list(told.counts)
+        assert written["edges"] == pytest.approx([value_at(e) for e in told.edges], rel=1e-5)
+    labels = {task: (told["num"], told["num_positive"]) for task, told in sent["labels"].items()}
+    assert labels == report.labels
+    assert report.labels
+    assert (sent["noise"] is None) == (not noise)
+    file = location.work / "sent" / f"vocabulary-{study.digest[:12]}.json"
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def test_a_report_without_noise_costs_nothing_and_is_the_same_again(
+    make_study: Callable[..., Any], location: SiteLocation
+) -> None:
+    study = make_study()
+    first = VocabularyAnswer(study, location).payload()
+    assert VocabularyAnswer(study, location).payload() == first
+    assert _spent(location) == []
+
+
+def test_a_noisy_report_is_charged_once_and_sent_again_as_it_was(
+    make_study: Callable[..., Any], location: SiteLocation
+) -> None:
+    study = make_study(vocabulary=NOISE)
+    first = VocabularyAnswer(study, location).payload()
+    again = VocabularyAnswer(study, location).payload()
+    assert again == first
+    (line,) = _spent(location)
+    noise = report_from_payload(first).noise
+    assert noise is not None
+    assert line["study"] == study.digest
+    assert (line["phase"], line["mechanism"]) == ("vocabulary", "gaussian")
+    assert (line["subject_epsilon"], line["delta"]) == (20.0, 1e-6)
+    assert line["sigma"] == noise.sigma
+
+
+def test_another_study_other_records_or_a_lost_report_cost_again(
+    make_study: Callable[..., Any], location: SiteLocation
+) -> None:
+    study = make_study(vocabulary=NOISE)
+    first = VocabularyAnswer(study, location).payload()
+    VocabularyAnswer(study.with_seed(1), location).payload()
+    assert len(_spent(location)) == 2
+    status = os.stat(location.records.splits_file)
+    os.utime(location.records.splits_file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    changed = VocabularyAnswer(study, location).payload()
+    assert len(_spent(location)) == 3
+    assert changed != first
+    for file in (location.work / "vocabulary").glob("*.json"):
+        file.unlink()
+    VocabularyAnswer(study, location).payload()
+    assert [line["subject_epsilon"] for line in _spent(location)] == [20.0] * 4
+
+
+def test_two_sites_with_the_same_records_draw_other_noise(
+    make_study: Callable[..., Any], location: SiteLocation, tmp_path: Path
+) -> None:
+    study = make_study(vocabulary=NOISE)
+    twin = replace(location, work=tmp_path / "twin")
+    one, other = (VocabularyAnswer(study, at).payload() for at in (location, twin))
+    assert one.values["report"] == other.values["report"]
+    assert one.values["codes"] != other.values["codes"]
+
+
+def test_a_charge_stands_before_anything_can_fail(
+    make_study: Callable[..., Any], location: SiteLocation
+) -> None:
+    class Broken:
+        def standard_normal(self, size: int) -> Any:
+            raise RuntimeError("no entropy")
+
+        random = standard_normal
+
+    with pytest.raises(RuntimeError):
+        VocabularyAnswer(make_study(vocabulary=NOISE), location, Broken()).payload()
+    assert len(_spent(location)) == 1
+
+
+def test_what_cannot_be_written_down_does_not_leave(
+    make_study: Callable[..., Any], location: SiteLocation
+) -> None:
+    location.work.mkdir()
+    (location.work / "privacy").write_text("in the way")
+    (location.work / "sent").write_text("in the way")
+    with pytest.raises(DataError, match="account of privacy"):
+        VocabularyAnswer(make_study(vocabulary=NOISE), location).payload()
+    with pytest.raises(DataError, match="copy of what is sent"):
+        VocabularyAnswer(make_study(), location).payload()
+
+
+def test_a_damaged_report_is_for_a_person_to_remove(
+    make_study: Callable[..., Any], location: SiteLocation
+) -> None:
+    study = make_study(vocabulary=NOISE)
+    VocabularyAnswer(study, location).payload()
+    (kept,) = (location.work / "vocabulary").glob("*.json")
+    kept.write_text("{")
+    with pytest.raises(DataError, match="charges the subjects again"):
+        VocabularyAnswer(study, location).payload()
+    assert len(_spent(location)) == 1
+
+
+def test_a_torn_line_of_the_account_swallows_no_charge(
+    make_study: Callable[..., Any], location: SiteLocation
+) -> None:
+    file = location.work / "privacy" / "spent.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"time": "2026-')
+    VocabularyAnswer(make_study(vocabulary=NOISE), location).payload()
+    torn, line = file.read_text().splitlines()
+    assert torn == '{"time": "2026-'
+    assert json.loads(line)["phase"] == "vocabulary"
+
+
+@pytest.mark.parametrize("noise", [{}, NOISE])
+def test_a_reused_vocabulary_asks_for_labels_and_no_code(
+    make_study: Callable[..., Any], location: SiteLocation, noise: dict[str, float]
+) -> None:
+    study = make_study(vocabulary={"reuse": "a" * 64, **noise})
+    payload = VocabularyAnswer(study, location).payload()
+    assert set(payload.values) == {"report", "labels"} | ({"noise"} if noise else set())
+    plain = report_from_payload(VocabularyAnswer(make_study(), location).payload())
+    told = report_from_payload(payload)
+    assert told.num_subjects == plain.num_subjects
+    assert _sent(location, study)["num_subjects_by_code"] == {}
+    if not noise:
+        assert told.labels == plain.labels
+
+
+def test_a_missing_task_is_said_before_anything_is_charged(
+    make_study: Callable[..., Any], location: SiteLocation
+) -> None:
+    study = make_study(vocabulary=NOISE, finetuning={"tasks": ["sepsis"]})
+    with pytest.raises(MissingTaskError):
+        VocabularyAnswer(study, location).payload()
+    assert _spent(location) == []
+
+
+def test_weights_with_another_vocabulary_than_the_study_names_are_refused(
+    make_study: Callable[..., Any], location: SiteLocation
+) -> None:
+    study = make_study(vocabulary={"reuse": "a" * 64})
+    other = Vocabulary(("A",), (None,))
+    work = Work(
+        WorkId(study.digest, "pretraining", 1, 1),
+        study,
+        model={"w": np.zeros(1, np.float32)},
+        vocabulary_digest=other.digest,
+        vocabulary_json=other.to_json(),
+    )
+    with pytest.raises(WireError, match="re-uses"):
+        answer(work, location)
