@@ -134,7 +134,7 @@ def epoch_windows(store: TokenStore, rows: NDArray[np.int64], context: int, epoc
         epoch: how often all subjects were seen before.
     """
     begins = np.asarray(store.offsets[rows], dtype=np.int64)
-    num_tokens = store.offsets[rows + 1] - begins
+    num_tokens = np.asarray(store.offsets[rows + 1], dtype=np.int64) - begins
     length = context - 1
     num_windows = np.maximum(1, -(-num_tokens // length))
     # Subjects start at different windows, lest the first epoch hold beginnings alone.

@@ -1,0 +1,35 @@
+"""Batches from page-locked memory arrive on a CUDA device as they were made."""
+
+import pytest
+import torch
+
+from fedehr_client.training.batches import LabelledBatch
+from fedehr_shared.tokens.batch import EventBatch
+from fedehr_shared.tokens.masking import MaskedBatch
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+def test_a_pinned_batch_is_the_same_on_the_device() -> None:
+    size = 100_000
+    batch = EventBatch(
+        torch.randint(0, 9_000, (size,)), torch.rand(size), torch.rand(size),
+        torch.randint(0, 8, (size,)), torch.tensor([0, 40, size]),
+    )  # fmt: skip
+    masked = MaskedBatch(batch, torch.arange(0, size, 3), batch.tokens[::3].clone())
+    labelled = LabelledBatch(batch, torch.rand(2, 3))
+    device = torch.device("cuda")
+    for made in (masked, labelled):
+        pinned = made.pinned()
+        assert pinned.batch.tokens.is_pinned()
+        moved = pinned.to(device)
+        for name in ("tokens", "hours", "ages", "visits", "cu_seqlens"):
+            there = getattr(moved.batch, name)
+            assert there.is_cuda
+            assert torch.equal(there.cpu(), getattr(made.batch, name))
+    assert torch.equal(masked.pinned().to(device).positions.cpu(), masked.positions)
+    assert torch.equal(masked.pinned().to(device).targets.cpu(), masked.targets)
+    assert torch.equal(labelled.pinned().to(device).labels.cpu(), labelled.labels)
