@@ -1,6 +1,6 @@
 """One shard of a MEDS dataset, read batch by batch into `Events`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from fedehr_shared.meds.code_table import CodeTable
 from fedehr_shared.meds.events import NO_TIME, NO_VISIT, Events
 
 _REQUIRED = ("subject_id", "time", "code")
-_OPTIONAL = ("numeric_value", "visit_id")
 
 
 class CodeIndex:
@@ -62,17 +61,47 @@ def read_shard(file: Path, codes: CodeTable, index: CodeIndex, num_rows: int) ->
     except (OSError, pa.ArrowException):
         # Arrow's own words may quote a value.
         raise DataError(
-            f"cannot read {file}: it is missing, damaged, or a column has another type than MEDS "
-            "says. Import the records again."
+            f"cannot read {file}: it is missing, damaged, or holds a number or time beyond MEDS's "
+            "range. Import the records again."
         ) from None
 
 
 def _columns_of(shard: pq.ParquetFile, file: Path) -> list[str]:
-    names = shard.schema_arrow.names
-    missing = [name for name in _REQUIRED if name not in names]
+    """The names of the columns to read."""
+    schema = shard.schema_arrow
+    missing = [name for name in _REQUIRED if name not in schema.names]
     if missing:
         raise DataError(f"{file} lacks the column(s) {missing}. Import the records again.")
-    return [*_REQUIRED, *(name for name in _OPTIONAL if name in names)]
+    names = [name for name in _KINDS if name in schema.names]
+    wrong = [name for name in names if not _KINDS[name](_value_type(schema.field(name).type))]
+    if wrong:
+        raise DataError(
+            f"{file} has column(s) {wrong} of another type than MEDS says. Import the records "
+            "again."
+        )
+    return names
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+_KINDS: dict[str, Callable[[pa.DataType], bool]] = {
+    "subject_id": pa.types.is_integer,
+    "time": pa.types.is_timestamp,
+    "code": _is_text,
+    "numeric_value": _is_number,
+    "visit_id": pa.types.is_integer,
+}
+"""What each column may hold; those of `_REQUIRED` must be there."""
 
 
 def _to_events(batch: pa.RecordBatch, codes: CodeTable, index: CodeIndex, file: Path) -> Events:
