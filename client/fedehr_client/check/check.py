@@ -1,0 +1,115 @@
+"""`check_site`: every section of the page, in order; nothing at the site is changed."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedehr_client.check.cell_rule import CellRule
+from fedehr_client.check.codes import check_codes
+from fedehr_client.check.database import open_records
+from fedehr_client.check.dates import check_dates
+from fedehr_client.check.labels import check_labels
+from fedehr_client.check.layout import scan_layout
+from fedehr_client.check.leakage import check_leakage
+from fedehr_client.check.report import CheckReport, Section, Verdict
+from fedehr_client.check.structure import check_schema, check_structure
+from fedehr_client.check.subjects import check_subjects
+from fedehr_client.check.training_step import check_training
+from fedehr_client.check.vocabulary import own_vocabulary
+from fedehr_client.locator import SiteLocation
+from fedehr_client.tasks.site_query import QueryLimits
+from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.meds.code_table import read_codes
+from fedehr_shared.meds.folder import SiteFolder
+from fedehr_shared.vocabulary.vocabulary import Vocabulary
+
+ReportStep = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class CheckSettings:
+    """What the command line says.
+
+    Attributes:
+        study: the study to check against; None for the defaults.
+        vocabulary: the study's vocabulary, where there is one already.
+        min_cell: the site's floor, in subjects.
+        memory_limit_bytes: for the queries.
+        device: `auto`, `cpu` or `cuda`.
+    """
+
+    study: StudyConfig | None
+    vocabulary: Vocabulary | None
+    min_cell: int
+    memory_limit_bytes: int
+    device: str
+
+
+def check_site(site: SiteFolder, settings: CheckSettings, report_step: ReportStep) -> CheckReport:
+    """Look at everything; where the files cannot be read or are out of order, at that alone.
+
+    Raises:
+        DataError: a file breaks off in the middle.
+    """
+    rule = CellRule(settings.min_cell)
+    report_step("reading the shards")
+    schema = check_schema(site)
+    if any(finding.verdict is Verdict.FAILED for finding in schema):
+        return CheckReport(site.name, rule.min_cell, (Section("Files and order", tuple(schema)),))
+    structure = check_structure(site, scan_layout(site), rule)
+    sections = [structure, *_content(site, settings, rule, report_step)]
+    report = CheckReport(site.name, rule.min_cell, tuple(sections))
+    if report.ready:
+        report_step("training a step")
+        sections.append(_training(site, settings))
+    return CheckReport(site.name, rule.min_cell, tuple(sections))
+
+
+def _content(
+    site: SiteFolder, settings: CheckSettings, rule: CellRule, report_step: ReportStep
+) -> list[Section]:
+    with open_records(site, settings.memory_limit_bytes) as connection:
+        report_step("dates")
+        sections = [check_dates(connection, site, rule)]
+        report_step("subjects")
+        sections.append(check_subjects(connection, rule))
+        report_step("codes")
+        codes = read_codes(site)
+        sections.append(check_codes(connection, codes, settings.vocabulary, rule))
+    if any(f.verdict is Verdict.FAILED for section in sections for f in section.findings):
+        # Labels are read by splits and codes that are in order.
+        return sections
+    report_step("labels")
+    tasks = settings.study.finetuning.tasks if settings.study else None
+    sections.append(check_labels(site, tasks, rule))
+    report_step("labels visible in their input")
+    limits = QueryLimits(settings.memory_limit_bytes)
+    leakage = check_leakage(site, tasks or site.tasks, limits, rule)
+    return [*sections, leakage] if leakage.findings else sections
+
+
+def _training(site: SiteFolder, settings: CheckSettings) -> Section:
+    study = settings.study or _default_study(site, settings.min_cell)
+    vocabulary = settings.vocabulary or own_vocabulary(site, study, settings.min_cell)
+    with tempfile.TemporaryDirectory(prefix="fedehr-check-") as work:
+        location = SiteLocation(
+            name=site.name,
+            records=site,
+            work=Path(work),
+            min_cell=settings.min_cell,
+            device=settings.device,
+            num_threads=None,
+        )
+        return check_training(location, study, vocabulary)
+
+
+def _default_study(site: SiteFolder, min_cell: int) -> StudyConfig:
+    tasks = site.tasks or ["outcome"]
+    return StudyConfig.model_validate(
+        {
+            "name": "check",
+            "vocabulary": {"min_cell": min_cell},
+            "finetuning": {"tasks": tasks[:64]},
+        }
+    )
