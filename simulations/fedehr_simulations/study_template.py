@@ -82,7 +82,8 @@ WORDS: dict[str, str] = {
         "give away another."
     ),
     "masking.whole_visit_share": (
-        "Share of sequences in which one whole stay or day is hidden instead of single codes."
+        "Share of sequences in which one whole stay or day is hidden instead of single codes, "
+        "unless the one drawn is more than half of its sequence."
     ),
     "pretraining": "Masked-event pre-training on the train split; 0 rounds leave it out.",
     **{f"pretraining.{key}": words for key, words in _PHASE.items()},

@@ -19,7 +19,8 @@ class MaskingConfig(Section):
     hide_copies: bool = True
     """Hide all events of a code in a visit together, lest the model copy one from another."""
     whole_visit_share: Share = 0.20
-    """In this share of sequences one whole visit is hidden instead of single codes."""
+    """In this share of sequences one whole visit is hidden instead of single codes, unless the
+    visit drawn is more than half of its sequence."""
 
     @model_validator(mode="after")
     def _shares(self) -> "MaskingConfig":
