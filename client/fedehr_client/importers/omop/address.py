@@ -6,7 +6,6 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 from fedehr_shared.errors import UsageError
 
 SCHEMES = ("postgresql", "postgres")
-_SECRETS = frozenset({"password", "sslpassword", "oauth_client_secret"})
 _DEFAULTS = {"connect_timeout": "10", "application_name": "fedehr-client"}
 
 
@@ -55,14 +54,11 @@ class DatabaseAddress:
 
     @property
     def masked(self) -> str:
-        """The URL with `***` in place of each secret."""
-        user, colon, _ = self._parts.netloc.rpartition("@")[0].partition(":")
-        host = self._parts.netloc.rpartition("@")[2]
-        secret = ":***" if colon else ""
-        netloc = f"{user}{secret}@{host}" if user or colon else host
-        pairs = parse_qsl(self._parts.query, keep_blank_values=True)
-        shown = [(key, "***" if key.lower() in _SECRETS else value) for key, value in pairs]
-        return urlunsplit(self._parts._replace(netloc=netloc, query=urlencode(shown, safe="*/")))
+        """The URL with `***` for its password, and without its options."""
+        who, at, where = self._parts.netloc.rpartition("@")
+        user, colon, _ = who.partition(":")
+        netloc = f"{user}{':***' if colon else ''}{at}{where}"
+        return urlunsplit(self._parts._replace(netloc=netloc, query=""))
 
     def __str__(self) -> str:
         return self.masked

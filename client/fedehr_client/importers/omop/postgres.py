@@ -44,12 +44,16 @@ class Database:
             NetworkError: the connection broke.
             DataError: a column is missing, or the database refused a value.
         """
-        with closing(self._connection.cursor()) as cursor:
+        with closing(self.cursor()) as cursor:
             query = find_table(cursor, table, self._schemas)
             if query is None:
                 return False
             self._stream(cursor, query, workspace, table)
         return True
+
+    def cursor(self) -> dbapi.Cursor:
+        """A cursor within the snapshot."""
+        return self._connection.cursor()
 
     def check_schemas(self) -> None:
         """See that the schemas exist.
@@ -57,7 +61,7 @@ class Database:
         Raises:
             ConfigError: one does not.
         """
-        with closing(self._connection.cursor()) as cursor:
+        with closing(self.cursor()) as cursor:
             missing = missing_schemas(cursor, self._schemas)
         if missing:
             raise ConfigError(
