@@ -2,7 +2,7 @@
 
 import duckdb
 
-from fedehr_client.tasks.definition import HistoryConfig, TaskDefinition
+from fedehr_client.tasks.definition import HistoryConfig, Stay, TaskDefinition
 from fedehr_client.tasks.site_query import MICROSECONDS_PER_HOUR
 
 EXCLUSIONS = (
@@ -29,7 +29,7 @@ def add_index_events(connection: duckdb.DuckDBPyConnection, task: TaskDefinition
     Columns: subject_id, index_time, prediction_time, stay_begins and stay_ends (of the stay
     that the outcome is about), exclusion (null for the one that was chosen of a subject).
     """
-    within, stay = task.index.within, _outcome_stay(task)
+    within, stay = task.index.within, outcome_stay(task)
     connection.execute(
         _PLACED.format(
             within=within,
@@ -51,7 +51,8 @@ def add_index_events(connection: duckdb.DuckDBPyConnection, task: TaskDefinition
     _judge(connection, task)
 
 
-def _outcome_stay(task: TaskDefinition) -> str:
+def outcome_stay(task: TaskDefinition) -> Stay:
+    """The stay that a task's outcome is about."""
     return task.outcome.stay or task.outcome.until_end_of or task.index.within
 
 
@@ -85,7 +86,8 @@ def _judge(connection: duckdb.DuckDBPyConnection, task: TaskDefinition) -> None:
             SELECT p.*, CASE
                 WHEN prediction_time IS NULL THEN 'end_of_visit_unknown'
                 WHEN death_time <= prediction_time THEN 'died_before_prediction'
-                WHEN {is_inside} AND least(within_ends, stay_ends) <= prediction_time
+                WHEN {is_inside} AND least(within_ends, stay_ends, hospital_ends)
+                    <= prediction_time
                     THEN 'left_before_prediction'
                 WHEN prediction_time >= stay_begins + to_microseconds(CAST($longer AS BIGINT))
                     THEN 'settled_at_prediction'

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from fedehr_client.tasks.definition import TaskDefinition
-from fedehr_client.tasks.index_events import microseconds
+from fedehr_client.tasks.index_events import microseconds, outcome_stay
 from fedehr_client.tasks.leakage_report import LIMIT, LeakageReport, Rule, lower_bound
 from fedehr_client.tasks.roles import BEGINS, DEATH, ENDS
 from fedehr_client.tasks.site_query import QueryLimits, add_table, open_site
@@ -54,8 +54,8 @@ class LeakRoles:
     @classmethod
     def of_task(cls, task: TaskDefinition) -> "LeakRoles":
         """From a definition."""
-        stays = {task.index.within, task.outcome.stay, task.outcome.until_end_of} - {None}
-        ends = [ENDS[stay] for stay in sorted(stay for stay in stays if stay)]
+        stays = {"hospital_stay", task.index.within, outcome_stay(task)}
+        ends = [ENDS[stay] for stay in sorted(stays)]
         at_end = task.index.at == "end_of_visit"
         return cls(
             index=task.index.codes,

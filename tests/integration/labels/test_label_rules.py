@@ -120,7 +120,8 @@ class Slow:
             return "died_before_prediction"
         begun, outcome_ends = self._stay(self._outcome_stay(), events, hour, visit)
         within_ends = self._stay(task.index.within, events, hour, visit)[1]
-        ends = [end for end in (outcome_ends, within_ends) if end is not None]
+        visit_ends = self._stay("hospital_stay", events, hour, visit)[1]
+        ends = [end for end in (outcome_ends, within_ends, visit_ends) if end is not None]
         if task.index.at == "index" and any(end <= prediction for end in ends):
             return "left_before_prediction"
         longer = task.outcome.longer_than_hours
