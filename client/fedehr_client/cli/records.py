@@ -4,6 +4,7 @@ import typer
 
 from fedehr_client.cli.import_csv import import_csv
 from fedehr_client.cli.import_eicu import import_eicu
+from fedehr_client.cli.import_meds import import_meds
 from fedehr_client.cli.import_mimic4 import import_mimic4
 from fedehr_client.cli.import_omop import import_omop
 
@@ -22,4 +23,5 @@ def _root() -> None:
 app.command("eicu")(import_eicu)
 app.command("omop")(import_omop)
 app.command("csv")(import_csv)
+app.command("meds")(import_meds)
 app.command("mimic4")(import_mimic4)

@@ -1,0 +1,138 @@
+"""The labels that a dataset brings, as label files of the site."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
+
+from fedehr_client.importers.engine.workspace import Workspace
+from fedehr_client.importers.meds.dataset_folder import label_files
+from fedehr_client.importers.meds.staging import rows_of, stage_files
+from fedehr_client.importers.meds.tables import labels_table
+from fedehr_client.tasks.label_folder import LabelFile, write_label_files
+from fedehr_shared.config.name import Name
+from fedehr_shared.errors import DataError
+from fedehr_shared.meds.folder import SiteFolder
+
+_FROM_FILE = 'source = "file"\n'
+_IS_TRUE = "lower(boolean_value) IN ('true', 't', '1', '1.0')"
+_IS_FALSE = "lower(boolean_value) IN ('false', 'f', '0', '0.0')"
+_KINDS = {
+    "boolean_value": (
+        f"CASE WHEN {_IS_TRUE} THEN true WHEN {_IS_FALSE} THEN false END",
+        pa.bool_(),
+    ),
+    "categorical_value": ("categorical_value", pa.string()),
+    "integer_value": ("CAST(integer_value AS VARCHAR)", pa.string()),
+    "float_value": (
+        "CASE WHEN isfinite(float_value) THEN CAST(float_value AS FLOAT) END",
+        pa.float32(),
+    ),
+}
+"""By column of a label file, SQL and type of what is written."""
+
+
+@dataclass(frozen=True)
+class SourceLabels:
+    """Labels staged in the workspace, waiting for the site's subjects.
+
+    Attributes:
+        task: its name.
+        rows: well-formed rows, as a FROM clause.
+        kind: the column that holds the labels.
+        about: the text of the TOML file beside them.
+    """
+
+    task: str
+    rows: str
+    kind: str
+    about: str
+
+
+def stage_labels(workspace: Workspace, folder: Path) -> list[SourceLabels]:
+    """Read every task's labels in `folder`, which may be missing.
+
+    Raises:
+        DataError: a file is damaged or holds no labels as MEDS has them, or a task's name is
+            none that a study could use.
+    """
+    return [_stage(workspace, folder, *found) for found in label_files(folder).items()]
+
+
+def write_labels(workspace: Workspace, labels: list[SourceLabels], site: SiteFolder) -> None:
+    """Write the labels of the site's subjects; of a subject's labels the first stands."""
+    if not labels:
+        return
+    workspace.connection.register(
+        "meds_subjects", pq.read_table(site.splits_file, columns=["subject_id"])
+    )
+    files = [LabelFile(each.task, _table(workspace, each), each.about) for each in labels]
+    workspace.connection.unregister("meds_subjects")
+    write_label_files(site, files)
+
+
+def _stage(workspace: Workspace, folder: Path, task: str, files: list[Path]) -> SourceLabels:
+    try:
+        TypeAdapter(Name).validate_python(task)
+    except ValidationError:
+        raise DataError(
+            f"{files[0]}: '{task}' is no name of a task: small letters, digits, '_' and '-', at "
+            "most 63. Name it otherwise in a copy of the labels and give --labels, or --no-labels."
+        ) from None
+    rows = rows_of(stage_files(workspace, labels_table(task), files, folder))
+    about = folder / f"{task}.toml"
+    text = about.read_text(encoding="utf-8") if about.is_file() else _FROM_FILE
+    return SourceLabels(task, rows, _find_kind(workspace, task, rows, files[0]), text)
+
+
+def _find_kind(workspace: Workspace, task: str, rows: str, file: Path) -> str:
+    """The column with values; of a file without any, the first that it has."""
+    counts = workspace.connection.execute(
+        f"SELECT {', '.join(f'count({kind})' for kind in _KINDS)} FROM {rows}"
+    ).fetchall()[0]
+    filled = [kind for kind, num in zip(_KINDS, counts, strict=True) if num]
+    present = [kind for kind in _KINDS if kind in pq.read_schema(file).names]
+    kinds = filled or present[:1]
+    if len(kinds) != 1:
+        raise DataError(
+            f"labels of task '{task}' ({file}) hold values in {kinds or 'none'} of the columns "
+            f"{list(_KINDS)}; one is expected. Mend a copy and give --labels, or --no-labels."
+        )
+    return kinds[0]
+
+
+def _table(workspace: Workspace, labels: SourceLabels) -> pa.Table:
+    value, kind = _KINDS[labels.kind]
+    query = f"""SELECT subject_id, prediction_time, {value} AS value,
+        row_number() OVER (PARTITION BY subject_id
+            ORDER BY value IS NULL, prediction_time, value) AS place,
+        subject_id IN (SELECT subject_id FROM meds_subjects) AS is_known FROM {labels.rows}"""
+    unknown, empty, later = workspace.connection.execute(
+        f"""SELECT count_if(NOT is_known), count_if(is_known AND value IS NULL),
+        count_if(is_known AND value IS NOT NULL AND place > 1) FROM ({query})"""
+    ).fetchall()[0]
+    reasons = {
+        "labels_without_subject": unknown,
+        "labels_without_value": empty,
+        "labels_after_the_first": later,
+    }
+    for reason, num in reasons.items():
+        if num:
+            workspace.left_out[reason] += num
+    if labels.kind == "integer_value":
+        workspace.repairs["label_files_of_integers_made_classes"] += 1
+    column = "categorical_value" if labels.kind == "integer_value" else labels.kind
+    schema = pa.schema(
+        [
+            pa.field("subject_id", pa.int64(), nullable=False),
+            pa.field("prediction_time", pa.timestamp("us"), nullable=False),
+            pa.field(column, kind),
+        ]
+    )
+    table = workspace.connection.sql(
+        f"""SELECT subject_id, prediction_time, value AS {column} FROM ({query})
+        WHERE is_known AND value IS NOT NULL AND place = 1 ORDER BY subject_id"""
+    ).to_arrow_table()
+    return table.cast(schema)
