@@ -15,7 +15,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, overload
 
 import typer
 
@@ -57,6 +57,15 @@ def _shared(
     """The shared options, as typer reads them."""
 
 
+Command = Callable[..., None]
+
+
+@overload
+def import_command(build: "Callable[..., AnyImporter]") -> Command: ...
+@overload
+def import_command(
+    *, preview: "Callable[[Any, ImportSettings, bool], None]"
+) -> "Callable[[Callable[..., AnyImporter]], Command]": ...
 def import_command(
     build: "Callable[..., AnyImporter] | None" = None,
     *,

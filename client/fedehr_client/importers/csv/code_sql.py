@@ -14,11 +14,11 @@ from fedehr_client.importers.csv.quoting import quote_text
 MOST_CHARACTERS = 200
 """A longer part is free text, not a code."""
 MACROS = rf"""
-CREATE OR REPLACE MACRO tidy(x) AS trim(regexp_replace(regexp_replace(
-    x, '[\pZ\pC\s]+', ' ', 'g'), '/{{2,}}', '/', 'g'), ' /');
+CREATE OR REPLACE MACRO tidy(x) AS rtrim(ltrim(regexp_replace(regexp_replace(
+    x, '[\pZ\pC\s]+', ' ', 'g'), '/{{2,}}', '/', 'g')), ' /');
 CREATE OR REPLACE MACRO code_part(x) AS CASE
     WHEN x = '' OR length(x) > {MOST_CHARACTERS} THEN NULL
-    WHEN regexp_matches(x, '[^ -~]|//|  |^[ /]|[ /]$') THEN nullif(tidy(x), '')
+    WHEN regexp_matches(x, '[^ -~]|//|  |^ |[ /]$') THEN nullif(tidy(x), '')
     ELSE x END;
 CREATE OR REPLACE MACRO plain_code(x) AS upper(regexp_replace(x, '[\pZ\pC\s.]+', '', 'g'));
 CREATE OR REPLACE MACRO dotted(x, n) AS

@@ -33,7 +33,7 @@ class SectionPreview:
     title: str
     rows: pd.DataFrame
     num_events: int
-    codes: pd.Series  # type: ignore[type-arg]
+    codes: pd.Series
     num_codes: int
     dropped: dict[str, int]
 
