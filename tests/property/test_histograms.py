@@ -122,6 +122,23 @@ def test_cuts_are_quantiles_of_the_pooled_values(
     assert np.abs(np.asarray(cuts) - bin_of(exact)).max() <= 3
 
 
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 10_000), spread=st.floats(0.02, 2.0), num_bins=st.sampled_from([5, 10, 20])
+)
+def test_the_cap_moves_no_quantile_of_a_large_site_by_more_than_one_grid_bin(
+    seed: int, spread: float, num_bins: int
+) -> None:
+    places = bin_of(np.random.default_rng(seed).lognormal(1.0, spread, 20_000))
+    merged = _merge(places, 11)
+    assert merged is not None
+    assert len(merged.counts) <= MAX_BINS
+    heaviest = np.bincount(places).max() / places.size
+    for number, cut in enumerate(quantile_cuts([merged], num_bins), start=1):
+        below = (places < cut).mean()
+        assert below == pytest.approx(number / num_bins, abs=heaviest + 11 / places.size)
+
+
 @settings(deadline=None)
 @given(
     histograms=st.lists(clumped, min_size=1, max_size=5),

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from fedehr_shared.vocabulary.grid import NUM_EDGES
 
-_MERGE_AT = 1_000_000
+_MERGE_AT = 250_000
 
 
 class FirstValues:
@@ -34,8 +34,13 @@ class FirstValues:
         return {code: (places[start:end], self._counts[start:end]) for code, start, end in bounds}
 
     def _merge(self) -> None:
-        new, sizes = np.unique(np.concatenate([self._keys[:0], *self._waiting]), return_counts=True)
-        keys, inverse = np.unique(np.concatenate([self._keys, new]), return_inverse=True)
-        counts = np.bincount(inverse, np.concatenate([self._counts, sizes]), keys.size)
-        self._keys, self._counts = keys, np.rint(counts).astype(np.int64)
+        waiting = np.concatenate([self._keys[:0], *self._waiting])
         self._waiting, self._num_waiting = [], 0
+        keys, sizes = np.unique(waiting, return_counts=True)
+        at = np.searchsorted(self._keys, keys)
+        known = np.zeros(keys.size, dtype=bool)
+        inside = at < self._keys.size
+        known[inside] = self._keys[at[inside]] == keys[inside]
+        self._counts[at[known]] += sizes[known]
+        self._keys = np.insert(self._keys, at[~known], keys[~known])
+        self._counts = np.insert(self._counts, at[~known], sizes[~known])

@@ -1,5 +1,6 @@
 """Histograms that may leave a site, and quantiles read from their sum."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -57,14 +58,17 @@ def merge_bins(
     Returns:
         None when there are too few subjects for two bins: one bin tells nothing but its ends.
     """
-    reached = np.cumsum(sizes)
-    whole = int(reached[-1]) if reached.size else 0
-    inner, totals = [], [0]
-    for place, total in zip(places.tolist(), reached.tolist(), strict=True):
-        is_due = total * MAX_BINS // whole > totals[-1] * MAX_BINS // whole
-        if is_due and total - totals[-1] >= min_cell:
-            inner.append(place + 1)
-            totals.append(total)
+    reached: list[int] = np.cumsum(sizes).tolist()
+    whole = reached[-1] if reached else 0
+    inner: list[int] = []
+    totals = [0]
+    while totals[-1] < whole:
+        due = -(-(totals[-1] * MAX_BINS // whole + 1) * whole // MAX_BINS)
+        at = bisect_left(reached, max(due, totals[-1] + min_cell))
+        if at == len(reached):
+            break
+        inner.append(int(places[at]) + 1)
+        totals.append(reached[at])
     if whole - totals[-1] < min_cell and inner:
         inner.pop()
         totals.pop()

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fedehr_client.label_counts import count_labels
+from fedehr_client.vocabulary.histograms import FirstValues
 from fedehr_client.vocabulary.site_report import SiteRecords, count_site
 from fedehr_shared.errors import DataError, MissingTaskError, TooFewSubjectsError
 from fedehr_shared.meds.folder import SiteFolder
@@ -52,6 +53,21 @@ def test_a_subject_counts_once_a_code_with_its_first_value() -> None:
     histogram = report.histograms["HR"]
     assert histogram.counts == (3, 3)
     assert histogram.edges[1] == bin_of(np.asarray([62.0]))[0] + 1
+
+
+def test_first_values_add_up_over_many_chunks() -> None:
+    generator = np.random.default_rng(0)
+    codes = generator.integers(0, 5, 700_000)
+    places = generator.integers(0, 300, 700_000).astype(np.int32) * (1 + codes.astype(np.int32))
+    values = FirstValues()
+    for rows in np.array_split(np.arange(codes.size), 90):
+        values.add(codes[rows], places[rows])
+    found = values.by_code()
+    assert sorted(found) == list(range(5))
+    for code, (at, counts) in found.items():
+        expected = np.unique(places[codes == code], return_counts=True)
+        assert np.array_equal(at, expected[0])
+        assert np.array_equal(counts, expected[1])
 
 
 def test_only_training_subjects_count() -> None:
