@@ -30,10 +30,13 @@ class CsvFormat:
         encoding: one of `ENCODINGS`. Found: by byte order mark; else Windows-1252 where the
             first megabyte is not UTF-8 and holds nothing that only UTF-8 explains; else UTF-8.
         delimiter: one character. Found: of `, ; tab |` the one that parts the header most.
+        quotes_tabs: where tabs part the fields, quotes may enclose them. OHDSI's vocabularies
+            are tables of tabs in which a quote is a letter.
     """
 
     encoding: str | None = None
     delimiter: str | None = None
+    quotes_tabs: bool = True
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class CsvFile:
     Attributes:
         header: the names of its columns, as they stand.
         encoding: one of `ENCODINGS`.
+        is_quoted: quotes may enclose a field.
     """
 
     path: Path
@@ -50,6 +54,7 @@ class CsvFile:
     encoding: str
     delimiter: str
     header: tuple[str, ...]
+    is_quoted: bool = True
 
     def open(self) -> BinaryIO:
         """The file's bytes, decompressed."""
@@ -74,7 +79,8 @@ def examine_csv(path: Path, known: CsvFormat) -> CsvFile:
         raise DataError(f"cannot read {path} ({error.strerror}). Check the file.") from None
     encoding = _encoding(head, known.encoding)
     delimiter, header = _header(path, _decode(head, encoding), known.delimiter)
-    return CsvFile(path, is_gzip, encoding, delimiter, header)
+    is_quoted = known.quotes_tabs or delimiter != "\t"
+    return CsvFile(path, is_gzip, encoding, delimiter, header, is_quoted)
 
 
 def open_bytes(path: Path, is_gzip: bool) -> BinaryIO:

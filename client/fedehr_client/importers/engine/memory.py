@@ -8,11 +8,12 @@ import psutil
 
 from fedehr_shared.errors import UsageError
 
-OUTSIDE_BYTES = 30_000_000
-"""Arrow batches, Parquet writers and allocator slack: what neither the base nor DuckDB counts."""
-LEAST_DATABASE_BYTES = 100_000_000
+OUTSIDE_BYTES = 40_000_000
+"""Arrow batches and Parquet writers, which neither the base nor DuckDB counts. They take up to
+100 MB (measured at 10 M events); the rest is what may lie above the limit."""
+LEAST_DATABASE_BYTES = 80_000_000
 """Below it DuckDB cannot hold the blocks of one external sort."""
-BYTES_A_THREAD = 100_000_000
+BYTES_A_THREAD = 150_000_000
 
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,

