@@ -4,12 +4,12 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fedehr_client.importers.engine.row_source import RowSource, parquet_rows
+from fedehr_client.importers.engine.row_source import RowSource
 from fedehr_client.importers.engine.source import ReportStep
 from fedehr_client.importers.engine.staging import Staged
 from fedehr_client.importers.engine.workspace import Workspace
 from fedehr_client.importers.meds.renames import is_renamed, present_code
-from fedehr_client.importers.meds.staging import is_no_time, rows_of, stage_files
+from fedehr_client.importers.meds.staging import is_no_time, open_file, rows_of, stage_files
 from fedehr_client.importers.meds.survey import Survey
 from fedehr_client.importers.meds.tables import DATA
 
@@ -55,7 +55,7 @@ def stage_events(
     for number, file in enumerate(files, start=1):
         report_step(f"looking through shard {number} of {len(files)}")
         survey.add(file)
-        _count_in_source(workspace, parquet_rows(workspace.connection, DATA, file))
+        _count_in_source(workspace, open_file(workspace, DATA, file))
     workspace.repairs.update(survey.finish())
     report_step("reading the shards")
     staged = stage_files(workspace, DATA, files, root, _adjust)

@@ -4,6 +4,7 @@ Times with a zone are taken as they say; times without one are UTC, or local to 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -36,6 +37,22 @@ def stage_files(
     return staged
 
 
+def open_file(workspace: Workspace, table: SourceTable, file: Path) -> RowSource:
+    """A file's columns, times with a zone in the unit that the engine reads.
+
+    Raises:
+        DataError: the file is damaged, or lacks a column.
+    """
+    source = parquet_rows(workspace.connection, table, file)
+    columns = {
+        name: (f"CAST({sql} AS TIMESTAMPTZ)", "TIMESTAMP WITH TIME ZONE")
+        if kind == "TIMESTAMPTZ_NS"
+        else (sql, kind)
+        for name, (sql, kind) in source.columns.items()
+    }
+    return replace(source, columns=columns)
+
+
 def rows_of(staged: Sequence[Staged]) -> str:
     """The well-formed rows of staged files, as a FROM clause."""
     files = ", ".join(path_literal(part.file) for part in staged)
@@ -55,7 +72,7 @@ def _stage(
     root: Path,
     adjust: Callable[[RowSource], RowSource],
 ) -> Staged:
-    source = adjust(parquet_rows(workspace.connection, table, file))
+    source = adjust(open_file(workspace, table, file))
     target = workspace.new_file("meds.parquet")
     try:
         # Zones are taken at their word, so the engine need not ask for one.
