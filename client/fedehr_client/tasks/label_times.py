@@ -1,5 +1,6 @@
 """Prediction times as people write them, to microseconds since 1970."""
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,10 +33,15 @@ def parse_times(texts: "Series[str]", zone: str | None) -> NDArray[np.int64]:
     local = _microseconds(texts.where(texts.str.fullmatch(_LOCAL)))
     if zone is None:
         return local
-    boundaries, offsets = zone_offsets(zone)
+    boundaries, offsets = _offsets(zone)
     shift = offsets[np.searchsorted(boundaries, local, side="right")]
     utc = np.where(local == NO_TIME, NO_TIME, local - np.where(local == NO_TIME, 0, shift))
     return np.where(with_offset, _microseconds(texts.where(with_offset), is_utc=True), utc)
+
+
+@cache
+def _offsets(zone: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return zone_offsets(zone)
 
 
 def _microseconds(texts: "Series[str]", *, is_utc: bool = False) -> NDArray[np.int64]:
