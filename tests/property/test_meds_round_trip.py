@@ -223,7 +223,7 @@ def test_import_and_read_back(tmp_path_factory: pytest.TempPathFactory, dataset:
 
 
 @pytest.mark.long
-@settings(_settings, max_examples=600)
+@settings(_settings, max_examples=300)
 @given(dataset=datasets())
 def test_import_and_read_back_many(
     tmp_path_factory: pytest.TempPathFactory, dataset: Dataset
