@@ -15,6 +15,7 @@ from fedehr_shared.meds.code_table import CodeTable
 from fedehr_shared.meds.events import NO_TIME, NO_VISIT, Events
 
 _REQUIRED = ("subject_id", "time", "code")
+_NAN_BITS = int(np.float32("nan").view(np.int32))
 
 
 class CodeIndex:
@@ -38,7 +39,8 @@ class CodeIndex:
             found = [self._row_of.get(code, -1) for code in column.dictionary.to_pylist()]
             self._rows = np.asarray(found, dtype=np.int32)
             self._dictionary = column.dictionary
-        rows: NDArray[np.int32] = self._rows[column.indices.to_numpy(zero_copy_only=False)]
+        indices = column.indices.to_numpy(zero_copy_only=False)
+        rows: NDArray[np.int32] = self._rows.take(indices)
         # A dictionary may name codes that no event has.
         if self._rows.size and self._rows.min() < 0 and rows.size and rows.min() < 0:
             return None
@@ -118,21 +120,31 @@ def _to_events(batch: pa.RecordBatch, codes: CodeTable, index: CodeIndex, file: 
         subject_ids=_filled(batch.column("subject_id"), pa.int64(), 0),
         times=_filled(times, pa.int64(), NO_TIME),
         code_indices=code_indices,
-        values=_optional(batch, "numeric_value", pa.float32(), float("nan")),
-        visit_ids=_optional(batch, "visit_id", pa.int64(), NO_VISIT),
+        values=_values(batch),
+        visit_ids=_visit_ids(batch),
         codes=codes.codes,
     )
 
 
-def _optional(batch: pa.RecordBatch, name: str, kind: pa.DataType, null: float) -> NDArray[Any]:
-    if name in batch.schema.names:
-        return _filled(batch.column(name), kind, null)
-    return np.full(batch.num_rows, null, dtype=kind.to_pandas_dtype())
+def _values(batch: pa.RecordBatch) -> NDArray[np.float32]:
+    if "numeric_value" not in batch.schema.names:
+        return np.full(batch.num_rows, np.nan, dtype=np.float32)
+    # MEDS keeps values in 32 bits: digits may be lost here, and nowhere else.
+    column = batch.column("numeric_value").cast(pa.float32(), safe=False)
+    # Arrow fills nulls of integers ten times as fast as of floats.
+    bits = _filled(column.view(pa.int32()), pa.int32(), _NAN_BITS)
+    values: NDArray[np.float32] = bits.view(np.float32)
+    return values
 
 
-def _filled(column: pa.Array, kind: pa.DataType, null: float) -> NDArray[Any]:
-    # Only a value may lose digits: MEDS keeps values in 32 bits.
-    column = column.cast(kind, safe=not pa.types.is_floating(kind))
+def _visit_ids(batch: pa.RecordBatch) -> NDArray[np.int64]:
+    if "visit_id" not in batch.schema.names:
+        return np.full(batch.num_rows, NO_VISIT, dtype=np.int64)
+    return _filled(batch.column("visit_id"), pa.int64(), NO_VISIT)
+
+
+def _filled(column: pa.Array, kind: pa.DataType, null: int) -> NDArray[Any]:
+    column = column.cast(kind)
     if column.null_count:
         column = pc.fill_null(column, pa.scalar(null, kind))
     array: NDArray[Any] = column.to_numpy()

@@ -53,10 +53,13 @@ class CutTable:
         width = 1 << self._num_steps
         # A value is never at or above NaN, so that codes with fewer cuts end early.
         table = np.full((len(cuts), width), np.nan, dtype=np.float32)
-        values = _values_by_cut(cuts)
-        for row, own in enumerate(cuts):
-            if own is not None:
-                table[row, : len(own) + 1] = [-np.inf, *(values[cut] for cut in own)]
+        valued = np.asarray([r for r, own in enumerate(cuts) if own is not None], dtype=np.intp)
+        lengths = np.asarray([len(own) for own in cuts if own is not None], dtype=np.intp)
+        joined = np.asarray([cut for own in cuts if own for cut in own], dtype=np.int64)
+        unique, which = np.unique(joined, return_inverse=True)
+        place = np.arange(joined.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        table[valued, 0] = -np.inf
+        table[np.repeat(valued, lengths), place + 1] = cut_values(unique)[which]
         self._width = width
         self._flat = table.reshape(-1)
 
@@ -75,8 +78,3 @@ class CutTable:
             places += step * (values >= self._flat.take(places + (step - 1)))
         places -= first
         return places
-
-
-def _values_by_cut(cuts: Sequence[Sequence[int] | None]) -> dict[int, float]:
-    unique = np.unique(np.asarray([c for own in cuts if own for c in own], dtype=np.int64))
-    return dict(zip(unique.tolist(), cut_values(unique).tolist(), strict=True))

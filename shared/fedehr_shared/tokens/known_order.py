@@ -1,14 +1,10 @@
 """When an event is known, and events in that order."""
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
 from fedehr_shared.meds.events import NO_TIME, Events
 from fedehr_shared.tokens.subject_rows import SubjectRows
-
-_LARGEST_KEY = 2.0**62
 
 
 def in_known_order(events: Events, delays: NDArray[np.int64], subjects: SubjectRows) -> Events:
@@ -25,16 +21,17 @@ def in_known_order(events: Events, delays: NDArray[np.int64], subjects: SubjectR
     """
     if not delays.any():
         return events
-    own = delays.take(events.code_indices)
-    own[events.times == NO_TIME] = 0
-    late = np.flatnonzero(own)
+    late = np.flatnonzero((delays > 0).take(events.code_indices))
+    late = late[events.times.take(late) != NO_TIME]
     if late.size == 0:
         return events
-    events = replace(events, times=events.times + own)
-    order = _order(events.times, late, subjects)
+    known = events.times.take(late) + delays.take(events.code_indices.take(late))
+    times = events.times.copy()
+    times[late] = known
+    order = _order(events.times, late, known, subjects)
     return Events(
         events.subject_ids,
-        events.times.take(order),
+        times.take(order),
         events.code_indices.take(order),
         events.values.take(order),
         events.visit_ids.take(order),
@@ -43,37 +40,52 @@ def in_known_order(events: Events, delays: NDArray[np.int64], subjects: SubjectR
 
 
 def _order(
-    times: NDArray[np.int64], late: NDArray[np.intp], subjects: SubjectRows
+    times: NDArray[np.int64],
+    late: NDArray[np.intp],
+    known: NDArray[np.int64],
+    subjects: SubjectRows,
 ) -> NDArray[np.intp]:
-    """The rows sorted by subject and time, stably; all but the `late` rows are so already."""
-    keys = _keys(times, subjects)
-    if keys is None:
-        whose = subjects.spread(np.arange(subjects.starts.size))
-        return np.lexsort((times, whose))
+    """The rows in the order of when they are known, stably within each subject.
+
+    Args:
+        times: `[events]`, of the events themselves.
+        late: the rows that are known later.
+        known: of these, when.
+        subjects: whose rows are which.
+
+    Shape: `[events]`.
+    """
+    whose = subjects.subjects_of(late)
+    # An event that is known late happened before any that happens when it is known.
+    ends = _first_row_at(times, known, late + 1, (subjects.starts + subjects.lengths)[whose])
+    punctual_before = ends - np.searchsorted(late, ends)
+    sort = np.lexsort((known, whose))
     is_late = np.zeros(times.size, dtype=bool)
     is_late[late] = True
     punctual = np.flatnonzero(~is_late)
-    late = late[np.argsort(keys[late], kind="stable")]
-    # A late event happened before a punctual one that is known at the same time.
-    before = np.searchsorted(keys[punctual], keys[late], side="left")
     is_late[:] = False
-    is_late[before + np.arange(late.size)] = True
+    is_late[punctual_before[sort] + np.arange(late.size)] = True
     order = np.empty(times.size, dtype=np.intp)
-    order[is_late] = late
+    order[is_late] = late[sort]
     order[~is_late] = punctual
     return order
 
 
-def _keys(times: NDArray[np.int64], subjects: SubjectRows) -> NDArray[np.int64] | None:
-    """One number a row that sorts by subject and time; None where 64 bits cannot hold it."""
-    last = np.maximum.reduceat(times, subjects.starts)
-    timed = np.where(times == NO_TIME, np.iinfo(np.int64).max, times)
-    first = np.where(last == NO_TIME, 0, np.minimum.reduceat(timed, subjects.starts))
-    last = np.maximum(last, first)
-    # Two places more: one for static events before all others, one for the end.
-    if (last.astype(np.float64) - first.astype(np.float64) + 2).sum() >= _LARGEST_KEY:
-        return None
-    ends = np.cumsum(last - first + 2)
-    keys: NDArray[np.int64] = np.maximum(times, subjects.spread(first - 1))
-    keys += subjects.spread(ends - last - 1)
-    return keys
+def _first_row_at(
+    times: NDArray[np.int64],
+    wanted: NDArray[np.int64],
+    low: NDArray[np.intp],
+    high: NDArray[np.intp],
+) -> NDArray[np.intp]:
+    """The first row from `low` on at or after the time wanted, `high` if none is before it.
+
+    All are bisected at once; times rise from `low` to `high`.
+
+    Shape: `[n]`, but for `times`.
+    """
+    while (is_open := low < high).any():
+        middle = (low + high) >> 1
+        before = is_open & (times.take(middle, mode="clip") < wanted)
+        low = np.where(before, middle + 1, low)
+        high = np.where(before, high, middle)
+    return low

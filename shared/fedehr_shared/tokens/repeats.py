@@ -9,7 +9,7 @@ _LARGEST_KEY = 1 << 16
 def repeat_rows(
     tokens: NDArray[np.int32],
     code_rows: NDArray[np.intp],
-    is_valued: NDArray[np.bool_],
+    valued: NDArray[np.intp],
     segments: NDArray[np.intp],
 ) -> NDArray[np.intp]:
     """The rows at which a valued code repeats its previous token within its segment.
@@ -17,14 +17,14 @@ def repeat_rows(
     Args:
         tokens: `[events]`.
         code_rows: `[events]`, the code of each.
-        is_valued: `[events]`, whether the event has a value.
+        valued: the events that have a value.
         segments: `[events]`, the stay of a subject, or all that is outside one; from 0.
 
     Shape: `[repeats]`, in no order.
     """
     # Codes without a value cannot repeat, and are half of all events.
     has_values = np.zeros(int(code_rows.max(initial=0)) + 1, dtype=bool)
-    has_values[code_rows[is_valued]] = True
+    has_values[code_rows.take(valued)] = True
     rows = np.flatnonzero(has_values.take(code_rows))
     codes, stays = code_rows.take(rows), segments.take(rows)
     order = _grouped(codes, stays)
@@ -33,6 +33,8 @@ def repeat_rows(
     later = np.flatnonzero(same) + 1
     again = tokens.take(rows[later]) == tokens.take(rows[later - 1])
     repeats = rows[later[again]]
+    is_valued = np.zeros(tokens.size, dtype=bool)
+    is_valued[valued] = True
     found: NDArray[np.intp] = repeats[is_valued.take(repeats)]
     return found
 

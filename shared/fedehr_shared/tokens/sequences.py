@@ -84,69 +84,66 @@ class SequenceBuilder:
         events = in_known_order(events, self._delays, subjects)
         code_rows = events.code_indices.astype(np.intp)
         self._counts.add(code_rows, subjects.starts)
-        tokens = self._tokenizer.tokens_of(code_rows, events.values)
-        subject_of_row = subjects.spread(np.arange(subjects.starts.size))
-        visits = visit_ordinals(events.visit_ids, subject_of_row)
-        births = np.flatnonzero(self._tokenizer.is_birth.take(code_rows))
-        first_times, has_any = _first_times(events.times, births, subjects)
-        times = _filled_times(events.times, first_times, subjects)
-        born = np.where(has_any, _birth_times(events.times, births, subjects), np.nan)
-        years = (first_times - born) / _MICROSECONDS_PER_YEAR
-        keep = np.ones(len(events), dtype=bool)
-        keep[births] = False
+        valued = np.flatnonzero(~np.isnan(events.values))
+        tokens = self._tokenizer.tokens_of(code_rows, events.values, valued)
+        visits = visit_ordinals(events.visit_ids, subjects)
+        is_birth = self._tokenizer.is_birth.take(code_rows)
+        keep = ~is_birth
         if self._skip_repeats:
             segments = _segments(visits, subjects)
-            keep[repeat_rows(tokens, code_rows, ~np.isnan(events.values), segments)] = False
-        hours = (times - subjects.spread(first_times)) / MICROSECONDS_PER_HOUR
+            keep[repeat_rows(tokens, code_rows, valued, segments)] = False
+        first_times, first_ages = _first_times_and_ages(events.times, is_birth, subjects)
+        rows = np.flatnonzero(keep)
         lengths = np.add.reduceat(keep, subjects.starts, dtype=np.int64)
-        rows, held = np.flatnonzero(keep), np.flatnonzero(lengths)
+        times = _filled_times(events.times.take(rows), first_times, lengths)
+        hours = (times - np.repeat(first_times, lengths)) / MICROSECONDS_PER_HOUR
+        held = np.flatnonzero(lengths)
         return Sequences(
             tokens=tokens.take(rows),
-            times=times.take(rows),
-            hours=hours.take(rows).astype(np.float32),
+            times=times,
+            hours=hours.astype(np.float32),
             visits=visits.take(rows),
             lengths=lengths[held],
             subject_ids=events.subject_ids[subjects.starts[held]],
-            first_ages=years[held].astype(np.float32),
+            first_ages=first_ages[held],
         )
 
 
-def _first_times(
-    times: NDArray[np.int64], births: NDArray[np.intp], subjects: SubjectRows
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """When each subject's first timed event is known, a birth apart; and who has one at all.
+def _first_times_and_ages(
+    times: NDArray[np.int64], is_birth: NDArray[np.bool_], subjects: SubjectRows
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """When each subject's first timed event but a birth is known, 0 for none; and the age then.
 
-    Shape: `[subjects]` each; a time is 0 where there is none.
+    The last birth counts where there are several; without one, or without a timed event, the
+    age is NaN.
+
+    Shape: `[subjects]` each.
     """
-    is_timed = times != NO_TIME
-    is_timed[births] = False
-    timed = np.flatnonzero(is_timed)
-    # One past the end stands for no timed event after the start.
-    rows = np.append(timed, times.size).take(np.searchsorted(timed, subjects.starts))
-    has_any = rows < subjects.starts + subjects.lengths
-    first_times = np.zeros(subjects.starts.size, dtype=np.int64)
-    first_times[has_any] = times[rows[has_any]]
-    return first_times, has_any
-
-
-def _filled_times(
-    times: NDArray[np.int64], first_times: NDArray[np.int64], subjects: SubjectRows
-) -> NDArray[np.int64]:
-    """All times, static events with their subject's first. `[events]`."""
-    static = np.flatnonzero(times == NO_TIME)
-    filled = times.copy()
-    filled[static] = first_times[subjects.subjects_of(static)]
-    return filled
-
-
-def _birth_times(
-    times: NDArray[np.int64], births: NDArray[np.intp], subjects: SubjectRows
-) -> NDArray[np.float64]:
-    """Each subject's, the last where there are several, NaN where unknown. `[subjects]`."""
+    static, births = np.flatnonzero(times == NO_TIME), np.flatnonzero(is_birth)
+    num_static = np.bincount(subjects.subjects_of(static), minlength=subjects.starts.size)
+    firsts, ends = subjects.starts + num_static, subjects.starts + subjects.lengths
+    # One more event, after the last, is no birth.
+    is_birth = np.append(is_birth, False)
+    while (passed := (firsts < ends) & is_birth.take(firsts)).any():
+        firsts += passed
+    has_any = firsts < ends
+    first_times = np.where(has_any, times.take(firsts, mode="clip"), 0)
     births = births[times[births] != NO_TIME]
     born = np.full(subjects.starts.size, np.nan)
     born[subjects.subjects_of(births)] = times[births]
-    return born
+    born[~has_any] = np.nan
+    years = (first_times - born) / _MICROSECONDS_PER_YEAR
+    return first_times, years.astype(np.float32)
+
+
+def _filled_times(
+    times: NDArray[np.int64], first_times: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The same array, static events with their subject's first time. `[events]`."""
+    static = np.flatnonzero(times == NO_TIME)
+    whose = np.searchsorted(np.cumsum(lengths), static, side="right")
+    times[static] = first_times[whose]
+    return times
 
 
 def _segments(visits: NDArray[np.int32], subjects: SubjectRows) -> NDArray[np.intp]:

@@ -37,18 +37,21 @@ class Tokenizer:
         )
 
     def tokens_of(
-        self, code_rows: NDArray[np.intp], values: NDArray[np.float32]
+        self,
+        code_rows: NDArray[np.intp],
+        values: NDArray[np.float32],
+        valued: NDArray[np.intp],
     ) -> NDArray[np.int32]:
         """The token of each event.
 
         Args:
             code_rows: `[events]`, rows of the code table.
-            values: `[events]`, NaN where there is none.
+            values: `[events]`.
+            valued: the events that have a value.
 
         Shape: `[events]`.
         """
         tokens: NDArray[np.int32] = self._first_tokens.take(code_rows)
-        valued = np.flatnonzero(~np.isnan(values))
         bins = self._cuts.bins_of(code_rows.take(valued), values.take(valued))
         tokens[valued] += bins.astype(np.int32)
         return tokens
