@@ -184,3 +184,23 @@ def test_numbers_written_as_floats_are_whole(
         row["visit_occurrence_id"] = f"{row['visit_occurrence_id']}.0"
         row["measurement_concept_id"] = f"{row['measurement_concept_id']}.0"
     assert run_import(write_cdm(tmp_path / "floats", tables)).rows() == good
+
+
+def test_vocabulary_files_of_ohdsi_are_tables_of_tabs_without_quotes(
+    tables: Tables, write_cdm: Write, run_import: Run, tmp_path: Path
+) -> None:
+    good = run_import(write_cdm(tmp_path / "good", tables)).rows()
+    names = {301: '"Creatinine" in serum', 101: 'Asthma, the "other', 8840: "mg per dL"}
+    folder = write_cdm(tmp_path / "cdm", tables)
+    columns = list(tables["concept"][0])
+    lines = ["\t".join(columns)]
+    for row in tables["concept"]:
+        told = row | {"concept_name": names.get(row["concept_id"], row["concept_name"])}
+        lines.append("\t".join(str(told[column]) for column in columns))
+    (folder / "concept.csv").unlink()
+    (folder / "CONCEPT.csv").write_text("\n".join(lines) + "\n")
+    imported = run_import(folder)
+    assert imported.rows() == good
+    assert imported.summary.tables["concept"]["bad_rows"] == {}
+    assert imported.codes()["LOINC//2160-0"]["description"] == names[301]
+    assert imported.codes()["SNOMED//195967001"]["description"] == names[101]

@@ -5,12 +5,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from fedehr_client.importers.engine.csv_file import CsvFormat
 from fedehr_client.importers.engine.load import open_table
 from fedehr_client.importers.engine.source_folder import SourceFolder
 from fedehr_client.importers.engine.table import SourceTable
 from fedehr_client.importers.engine.workspace import Workspace
+from fedehr_client.importers.omop import tables
 from fedehr_client.importers.omop.address import DatabaseAddress, is_database
 
+_VOCABULARY = (tables.CONCEPT, tables.CONCEPT_RELATIONSHIP, tables.CONCEPT_ANCESTOR)
 _TYPES = {
     "integer": "BIGINT",
     "number": "DOUBLE",
@@ -40,7 +43,8 @@ class FolderSource:
 
     def open(self, workspace: Workspace, table: SourceTable) -> bool:
         """Make the view; see `TableSource`."""
-        return open_table(workspace, table, self._folder.find(table.name)) is not None
+        known = CsvFormat(quotes_tabs=table not in _VOCABULARY)
+        return open_table(workspace, table, self._folder.find(table.name), known) is not None
 
 
 @contextmanager
