@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -37,7 +37,14 @@ ALL_BAD = ImportSettings(max_bad_share=1.0)
 
 def _cases(num: int) -> Callable[..., Any]:
     checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
-    return settings(max_examples=num, deadline=None, suppress_health_check=checks, database=None)
+    # Shrinking a failure of whole imports takes longer than finding it.
+    return settings(
+        max_examples=num,
+        deadline=None,
+        suppress_health_check=checks,
+        database=None,
+        phases=(Phase.generate,),
+    )
 
 
 @pytest.fixture
