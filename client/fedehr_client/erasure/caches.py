@@ -5,10 +5,12 @@ of a subject as surely as no store.
 """
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 from fedehr_client.erasure.table import sync
 from fedehr_shared.errors import DataError
+from fedehr_shared.tokens.build_lock import build_lock
 
 _ARRAYS = frozenset({".npy", ".npz", ".parquet", ".arrow", ".feather", ".duckdb"})
 """Files of these kinds in a work folder hold rows of subjects. Ledgers, reports, receipts
@@ -29,12 +31,21 @@ def find_caches(work: Path | None) -> list[Path]:
 
 
 def remove_caches(work: Path | None) -> None:
-    """Remove every cache under `work`.
+    """Remove every cache under `work`; a store that is being built is waited for.
 
     Raises:
         DataError: one cannot be removed.
     """
-    for cache in find_caches(work):
+    if work is None:
+        return
+    with ExitStack() as stack:
+        for lock in sorted(work.glob(".*.lock")):
+            stack.enter_context(build_lock(lock.with_name(lock.stem.removeprefix("."))))
+        _remove(find_caches(work))
+
+
+def _remove(caches: list[Path]) -> None:
+    for cache in caches:
         try:
             if cache.is_dir():
                 # Without its manifest a store counts for nothing, should the rest be cut short.
