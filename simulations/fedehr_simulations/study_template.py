@@ -50,6 +50,22 @@ WORDS: dict[str, str] = {
     ),
     "vocabulary.min_sites": "Sites that must report a code, or a code below it, to keep it.",
     "vocabulary.num_value_bins": "Quantile bins of a code with values: 10 are deciles.",
+    "vocabulary.num_hash_buckets": (
+        "Tokens for codes that are known by the words of their description alone; each is a row "
+        "of the embedding."
+    ),
+    "vocabulary.noise_epsilon": (
+        "Epsilon of Gaussian noise on what sites report of codes, values and labels, charged to "
+        "each site's subjects; 0: no noise."
+    ),
+    "vocabulary.noise_delta": "Its delta, well below one in the number of a site's subjects.",
+    "vocabulary.max_codes_per_subject": (
+        "With noise: codes at which a subject counts, those above its own included; the noise "
+        "grows with the square root."
+    ),
+    "vocabulary.reuse": (
+        "Digest of an earlier study's vocabulary: sites report no code again; empty: a new one."
+    ),
     "cohort": "Whose labels count; pre-training sees every record all the same.",
     "cohort.min_age_years": "Years at the prediction time.",
     "cohort.max_age_years": "Years at the prediction time; 200 is no bound.",

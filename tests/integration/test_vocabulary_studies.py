@@ -39,7 +39,7 @@ def test_a_later_study_reuses_the_vocabulary_and_no_code_leaves_again(
     both = [(tmp_path / run / "run" / "vocabulary.json").read_text() for run in ("first", "second")]
     assert both[0] == both[1]
     assert Vocabulary.from_json(both[0]).digest == digest
-    labels = {}
+    labels: dict[str, Any] = {}
     for site in hospitals.sites:
         (file,) = (tmp_path / "second" / "work" / site.name / "sent").glob("vocabulary-*.json")
         sent = json.loads(file.read_text())

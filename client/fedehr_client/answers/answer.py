@@ -126,7 +126,7 @@ def _shares(shares: BackOffShares) -> dict[str, float]:
 
 def _require_agreed(work: Work) -> None:
     reuse = work.study.vocabulary.reuse
-    if reuse is not None and reuse != work.vocabulary_digest:
+    if reuse not in {"", work.vocabulary_digest}:
         raise WireError("the vocabulary is not the one that the study re-uses. It was not used.")
 
 

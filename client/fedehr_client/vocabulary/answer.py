@@ -60,7 +60,7 @@ class VocabularyAnswer:
 
     def _counts(self) -> VocabularyReport:
         min_cell = self._study.vocabulary.min_cell
-        if self._study.vocabulary.reuse is None:
+        if not self._study.vocabulary.reuse:
             return count_site(self._records, min_cell)
         return self._subjects_alone()
 
@@ -93,7 +93,7 @@ class VocabularyAnswer:
             self._location.records, tasks, self._records.splits, self._study.cohort
         )
         labels = noisy_labels(outcomes, bounds)
-        if config.reuse is None:
+        if not config.reuse:
             report = count_site_with_noise(self._records, config, spent, self._noise)
         else:
             report = replace(self._subjects_alone(), noise=spent)

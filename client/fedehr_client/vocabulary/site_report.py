@@ -113,7 +113,7 @@ def spend_of(config: VocabularyConfig, num_tasks: int) -> NoiseSpent | None:
     each one's histogram, and one outcome a task: the root of their number, all released
     together, is the L2 sensitivity. With `reuse` the outcomes are all there is.
     """
-    if config.noise_epsilon is None or config.noise_delta is None:
+    if not config.noise_epsilon:
         return None
     cells = 0 if config.reuse else config.max_codes_per_subject * (1 + NUM_LEVELS)
     return spend(config.noise_epsilon, config.noise_delta, math.sqrt(cells + num_tasks))

@@ -62,7 +62,7 @@ def submit(
     if run is not None:
         require_name(run)
     expected = _expected_sites(folder, study, num_sites)
-    if study.vocabulary.reuse is not None:
+    if study.vocabulary.reuse:
         VocabularyShelf(folder.path / FOLDER_NAME).take(study.vocabulary.reuse)
     name = run or f"{study.name[:40]}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     record = folder.submissions / f"{name}.json"

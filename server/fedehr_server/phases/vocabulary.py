@@ -29,7 +29,7 @@ class VocabularyPhase:
             DataError: the shelf does not hold it, or it is damaged.
         """
         digest = self._study.vocabulary.reuse
-        if digest is None:
+        if not digest:
             return
         if shelf is None:
             raise DataError(
@@ -96,7 +96,7 @@ class VocabularyPhase:
 
     def _check_asked(self, report: VocabularyReport) -> None:
         config = self._study.vocabulary
-        if bool(report.num_subjects_by_code) == (config.reuse is not None):
+        if bool(report.num_subjects_by_code) == bool(config.reuse):
             raise WireError(f"site '{report.site}' did not answer what the study asks about codes.")
         told = report.noise and (report.noise.subject_epsilon, report.noise.delta)
         asked = (config.noise_epsilon, config.noise_delta) if config.noise_epsilon else None

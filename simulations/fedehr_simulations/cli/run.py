@@ -46,7 +46,7 @@ def run(  # noqa: PLR0917 - a command line's parameters
     config = StudyConfig.load(study)
     if out.exists():
         raise DataError(f"{out} exists already. Name a new folder, or remove it first.")
-    if vocabulary is not None or config.vocabulary.reuse is not None:
+    if vocabulary is not None or config.vocabulary.reuse:
         config = _reuse(config, vocabulary, sites, out)
     simulation = FederatedRun(RUN_NAME, config, sites, out, out / WORK_FOLDER)
     with LiveProgress(console.err, config.name) as progress:
@@ -74,7 +74,7 @@ def _reuse(config: "StudyConfig", file: Path | None, sites: Path, out: Path) -> 
     if file is None:
         raise UsageError(f"the study re-uses vocabulary {wanted}. Give it with --vocabulary FILE.")
     vocabulary = read_vocabulary_file(file)
-    if wanted not in {None, vocabulary.digest}:
+    if wanted not in {"", vocabulary.digest}:
         raise UsageError(
             f"the study re-uses vocabulary {wanted}, and {file} is {vocabulary.digest}. Give the "
             "file that the study names, or mend [vocabulary] reuse."

@@ -219,7 +219,7 @@ def test_without_noise_rare_icd_codes_are_told_as_their_category() -> None:
 def test_noisy_quantiles_are_near_the_true_ones(sigma: float) -> None:
     generator = np.random.default_rng(1)
     values = generator.normal(80.0, 15.0, 50_000)
-    places, sizes = np.unique(bin_of(values), return_counts=True)
+    places, sizes = np.unique(bin_of(values).astype(np.int64), return_counts=True)
     found = noisy_histogram(places, sizes, NoiseBounds(sigma, 11, generator))
     assert found is not None
     cuts = quantile_cuts([found], 10)
