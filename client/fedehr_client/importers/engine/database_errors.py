@@ -31,6 +31,12 @@ def database_errors(settings: ImportSettings) -> Iterator[None]:
         ) from None
 
 
+def is_about_resources(error: duckdb.Error) -> bool:
+    """Whether memory, disk or the user ended a query, and not what it read."""
+    kinds = (duckdb.InterruptException, duckdb.OutOfMemoryException)
+    return isinstance(error, kinds) or _is_disk_full(error)
+
+
 def _describe_shortage(settings: ImportSettings, text: str) -> str:
     if "max_temp_directory_size" in text or "temp directory" in text.lower():
         return _describe_disk(settings)

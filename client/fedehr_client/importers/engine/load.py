@@ -12,6 +12,8 @@ import duckdb
 import numpy as np
 
 from fedehr_client.importers.engine.csv_file import CsvFile, CsvFormat, examine_csv
+from fedehr_client.importers.engine.database_errors import is_about_resources
+from fedehr_client.importers.engine.recount import check_record_count
 from fedehr_client.importers.engine.rejects import Rejects, take_rejects
 from fedehr_client.importers.engine.row_source import (
     RowSource,
@@ -23,7 +25,7 @@ from fedehr_client.importers.engine.row_source import (
 )
 from fedehr_client.importers.engine.staging import Staged, stage_rows
 from fedehr_client.importers.engine.table import SourceTable
-from fedehr_client.importers.engine.transcode import check_gzip, transcode
+from fedehr_client.importers.engine.transcode import count_lines, transcode
 from fedehr_client.importers.engine.workspace import Workspace
 from fedehr_shared.errors import DataError
 
@@ -84,7 +86,9 @@ def _stage_parquet(
     source = parquet_rows(workspace.connection, table, file)
     try:
         staged = _stage(workspace, table, source, target)
-    except (duckdb.IOException, duckdb.InvalidInputException):
+    except duckdb.Error as error:
+        if is_about_resources(error):
+            raise
         raise DataError(f"{file} is not a whole Parquet file. Copy it again.") from None
     return staged, _count(workspace, table, staged, None, first_row)
 
@@ -92,21 +96,22 @@ def _stage_parquet(
 def _stage_csv(
     workspace: Workspace, table: SourceTable, found: CsvFile, target: Path, first_row: int
 ) -> tuple[Staged, int]:
-    if found.encoding != "utf-8":
-        copy = workspace.new_file("utf-8.csv.gz")
-        transcode(found, copy)
-        workspace.repairs[f"files_read_as_{found.encoding}"] += 1
-        staged, rejects = _scan_csv(workspace, table, found, copy, target)
-        copy.unlink()
-    elif found.is_gzip:
+    if found.encoding == "utf-8":
         with ThreadPoolExecutor(1) as beside:
-            checked = beside.submit(check_gzip, found)
+            counted = beside.submit(count_lines, found)
             try:
                 staged, rejects = _scan_csv(workspace, table, found, found.path, target)
             finally:
-                checked.result()
+                # A damaged file is the better reason where both fail.
+                num_lines = counted.result()
+        check_record_count(found, found.path, num_lines, staged.num_rows + rejects.num)
     else:
-        staged, rejects = _scan_csv(workspace, table, found, found.path, target)
+        copy = workspace.new_file("utf-8.csv.gz")
+        num_lines = transcode(found, copy)
+        workspace.repairs[f"files_read_as_{found.encoding}"] += 1
+        staged, rejects = _scan_csv(workspace, table, found, copy, target)
+        check_record_count(found, copy, num_lines, staged.num_rows + rejects.num)
+        copy.unlink()
     return staged, _count(workspace, table, staged, rejects, first_row)
 
 
@@ -117,8 +122,8 @@ def _scan_csv(
     source = csv_rows(table, found, path, name)
     try:
         staged = _stage(workspace, table, source, target)
-    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
-        if "no space left" in str(error).lower():
+    except duckdb.Error as error:
+        if is_about_resources(error):
             raise
         raise DataError(
             f"table '{table.name}' ({found.path}) is not well-formed CSV. Copy it again, or state "

@@ -1,4 +1,4 @@
-"""CSV files of other encodings, and the checksums of gzip files: one pass in bounded memory."""
+"""CSV files of other encodings, checksums of gzip files, lines: one pass in bounded memory."""
 
 import codecs
 import gzip
@@ -11,33 +11,60 @@ from fedehr_shared.errors import DataError
 _CHUNK_BYTES = 1 << 20
 
 
-def check_gzip(file: CsvFile) -> None:
-    """Read to the end once: DuckDB does not compare the checksum, and would lose rows.
+class LineCount:
+    """Counts the lines of a file as its bytes pass; the last may lack its end."""
+
+    def __init__(self) -> None:
+        self._num_ends = 0
+        self._last = b"\n"
+
+    def add(self, content: bytes) -> None:
+        """Take the next bytes."""
+        self._num_ends += content.count(b"\n")
+        self._last = content[-1:] or self._last
+
+    @property
+    def num(self) -> int:
+        """Lines so far."""
+        return self._num_ends + (self._last != b"\n")
+
+
+def count_lines(file: CsvFile) -> int:
+    """Read to the end once: DuckDB does not compare gzip's checksum, and would lose rows.
 
     Raises:
         DataError: the file is truncated or damaged.
     """
+    lines = LineCount()
     try:
         with file.open() as stream:
-            while stream.read(_CHUNK_BYTES):
-                pass
+            while chunk := stream.read(_CHUNK_BYTES):
+                lines.add(chunk)
     except (OSError, EOFError, zlib.error):
         raise damaged_gzip(file.path) from None
+    return lines.num
 
 
-def transcode(file: CsvFile, copy: Path) -> None:
+def transcode(file: CsvFile, copy: Path) -> int:
     """Write `file` as gzipped UTF-8. What cannot be decoded stays invalid, so its row is bad.
+
+    Returns:
+        Its lines.
 
     Raises:
         DataError: the file is truncated or damaged.
     """
     errors = "surrogatepass" if file.encoding.startswith("utf-16") else "surrogateescape"
     decoder = codecs.getincrementaldecoder(file.encoding)(errors=errors)
+    lines = LineCount()
     try:
         with file.open() as source, gzip.open(copy, "wb", compresslevel=1) as target:
             while chunk := source.read(_CHUNK_BYTES):
-                target.write(decoder.decode(chunk).encode(errors=errors))
-            target.write(decoder.decode(b"", final=True).encode(errors=errors))
+                content = decoder.decode(chunk).encode(errors=errors)
+                lines.add(content)
+                target.write(content)
+            # Raises where the last character is cut off.
+            decoder.decode(b"", final=True)
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise damaged_gzip(file.path) from None
     except UnicodeError:
@@ -45,3 +72,4 @@ def transcode(file: CsvFile, copy: Path) -> None:
             f"{file.path} is not {file.encoding} throughout: it is truncated or of another "
             "encoding. Copy it again, or state its encoding."
         ) from None
+    return lines.num
