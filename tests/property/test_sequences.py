@@ -146,7 +146,7 @@ def _slow_store(
             rows.append((known, code, float(events.values[i]), int(events.visit_ids[i])))
         rows.sort(key=lambda row: NO_TIME if row[0] is None else row[0])
         timed = [t for t, code, _, _ in rows if t is not None and code != BIRTH_CODE]
-        first = min(timed) if timed else 0
+        first = min(timed) if timed else np.iinfo(np.int64).max
         unknown = birth is None or not timed
         age = np.nan if unknown else (first - (birth or 0)) / (365.25 * 24 * HOUR)
         stays: list[int] = []

@@ -21,6 +21,8 @@ from fedehr_shared.vocabulary.vocabulary import Vocabulary
 
 MICROSECONDS_PER_HOUR = 3_600_000_000
 _MICROSECONDS_PER_YEAR = 365.25 * 24 * MICROSECONDS_PER_HOUR
+NEVER = np.iinfo(np.int64).max
+"""Later than any prediction."""
 
 
 def build_store(
@@ -112,7 +114,10 @@ class SequenceBuilder:
 def _first_times_and_ages(
     times: NDArray[np.int64], is_birth: NDArray[np.bool_], subjects: SubjectRows
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """When each subject's first timed event but a birth is known, 0 for none; and the age then.
+    """When each subject's first timed event but a birth is known, and the age then.
+
+    `NEVER` where there is none: an input has static events only beside a timed one, or their
+    presence would tell that nothing happened later either.
 
     The last birth counts where there are several; without one, or without a timed event, the
     age is NaN.
@@ -127,7 +132,7 @@ def _first_times_and_ages(
     while (passed := (firsts < ends) & is_birth.take(firsts)).any():
         firsts += passed
     has_any = firsts < ends
-    first_times = np.where(has_any, times.take(firsts, mode="clip"), 0)
+    first_times = np.where(has_any, times.take(firsts, mode="clip"), NEVER)
     births = births[times[births] != NO_TIME]
     born = np.full(subjects.starts.size, np.nan)
     born[subjects.subjects_of(births)] = times[births]

@@ -26,7 +26,8 @@ class TokenStore:
     Attributes:
         tokens: `[tokens]` int32.
         times: `[tokens]` int64, microseconds since 1970, when the event is known; static tokens
-            carry the time of the subject's first timed event.
+            carry the time of the subject's first timed event, or where there is none the last
+            of all times.
         hours: `[tokens]` float32, since the subject's first timed event.
         visits: `[tokens]` int32, ordinal of the hospital stay within the subject, 0 outside.
         offsets: `[subjects + 1]` int64, where each subject's tokens begin.
