@@ -22,7 +22,8 @@ def event_sql(section: EventSection, mapping: Mapping, book: ColumnBook) -> str:
     time = "CAST(NULL AS TIMESTAMP)"
     if section.time is not None:
         time = time_sql(section.time, scope)
-    rows = f"""SELECT {scope.subject()} AS subject_id, {time} AS time,
+    rows = f"""SELECT {scope.subject()} AS subject_id, {scope.no_subject()} AS no_subject,
+        {time} AS time,
         {template_sql(section.template, lambda name: scope.column(name, "text"))} AS base,
         {_unit_sql(section, scope)} AS unit, {_number_sql(section.value, scope)} AS number,
         {_result_sql(section.value, scope)} AS result,
@@ -86,7 +87,7 @@ def _converted(conversions: tuple[ConversionSection, ...]) -> tuple[str, str]:
 
 def _reason_sql(section: EventSection) -> str:
     reasons = [
-        ("subject_id IS NULL", "without_subject"),
+        ("no_subject", "without_subject"),
         ("base IS NULL", "without_code"),
     ]
     if not section.static:

@@ -35,10 +35,13 @@ class RowScope:
 
     def subject(self) -> str:
         """The subject's number."""
-        reference = self.rows.subject or self.mapping.subject.column
         if self.mapping.subject.kind == "number":
-            return self.column(reference, "integer")
-        return f"{SUBJECT_FUNCTION}({self.column(reference, 'text')})"
+            return self._subject_column()
+        return f"{SUBJECT_FUNCTION}({self._subject_column()})"
+
+    def no_subject(self) -> str:
+        """Whether the row has no subject: told without hashing, which takes its time."""
+        return f"({self._subject_column()} IS NULL)"
 
     def visit(self, reference: str | None) -> str:
         """The hospital stay's number, NULL without one."""
@@ -63,6 +66,10 @@ class RowScope:
         if conditions:
             clauses.append(f"WHERE {' AND '.join(conditions)}")
         return " ".join(clauses)
+
+    def _subject_column(self) -> str:
+        kind: Kind = "integer" if self.mapping.subject.kind == "number" else "text"
+        return self.column(self.rows.subject or self.mapping.subject.column, kind)
 
     def _resolve(self, reference: str) -> tuple[str, str]:
         table, dot, header = reference.partition(".")

@@ -29,10 +29,11 @@ def _edge_sql(scope: RowScope, time: TimeSection, code: str, type_column: str | 
     kind = quote_text(UNKNOWN)
     if type_column is not None:
         kind = f"coalesce(code_part({scope.column(type_column, 'text')}), {kind})"
-    return f"""SELECT *, CASE
-            WHEN subject_id IS NULL THEN {quote_text(f"{section.table}_without_subject")}
+    return f"""SELECT * EXCLUDE (no_subject), CASE
+            WHEN no_subject THEN {quote_text(f"{section.table}_without_subject")}
             WHEN time IS NULL THEN {quote_text(f"{section.table}_without_start")}
             END AS drop_reason
-        FROM (SELECT {scope.subject()} AS subject_id, {time_sql(time, scope)} AS time,
+        FROM (SELECT {scope.subject()} AS subject_id, {scope.no_subject()} AS no_subject,
+            {time_sql(time, scope)} AS time,
             {quote_text(f"{code}//")} || {kind} AS code, CAST(NULL AS DOUBLE) AS numeric_value,
             {scope.visit(section.visit)} AS visit_id {scope.source()})"""
