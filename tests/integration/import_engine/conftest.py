@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import importlib.util
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -53,6 +54,18 @@ def events_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (folder / "codes.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([*rows, ["UNUSED", "ALL", "nobody has it"]])
     return folder
+
+
+@pytest.fixture(scope="session")
+def two_tables() -> Any:
+    """`two_tables(SOURCE)`: the importer of that program, in this process."""
+    spec = importlib.util.spec_from_file_location("two_tables", HERE / "two_tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["two_tables"] = module
+    spec.loader.exec_module(module)
+    return module.TwoTables
 
 
 @pytest.fixture(scope="session")

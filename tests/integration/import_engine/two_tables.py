@@ -3,7 +3,7 @@
 import json
 import resource
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedehr_client.importers.engine.load import open_table
@@ -54,6 +54,8 @@ class TwoTables:
 def _main() -> None:
     source, out, options = sys.argv[1:]
     settings = ImportSettings(**json.loads(options))
+    if settings.temp_folder is not None:
+        settings = replace(settings, temp_folder=Path(settings.temp_folder))
     with termination_interrupts():
         write_records(
             TwoTables(Path(source)), Path(out), settings, lambda step: print(step, flush=True)

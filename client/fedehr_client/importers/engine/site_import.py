@@ -2,10 +2,10 @@
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -148,4 +148,4 @@ def _later(end_time: int | None, events: pa.Table) -> int | None:
 
 
 def _iso(microseconds: int) -> str:
-    return str(np.datetime64(microseconds, "us"))
+    return (datetime(1970, 1, 1) + timedelta(microseconds=microseconds)).isoformat()
