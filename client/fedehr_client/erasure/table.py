@@ -130,8 +130,8 @@ def _opened(file: Path) -> Iterator[pq.ParquetFile]:
             if _SUBJECT not in names or source.schema_arrow.field(_SUBJECT).type != pa.int64():
                 raise DataError(f"{file} has no int64 column '{_SUBJECT}'. Import records again.")
             yield source
-    except (OSError, pa.ArrowException) as error:
-        # Arrow's own message may quote what the file holds.
+    except (OSError, ValueError, pa.ArrowException) as error:
+        # ValueError: names that are no UTF-8. Arrow's own message may quote what the file holds.
         raise DataError(
             f"cannot read or rewrite {file}: it is damaged, or the disk is full. Mend that, or "
             "import the records again, and repeat the command."

@@ -73,6 +73,12 @@ def _write() -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture(scope="module")
+def module_write() -> Callable[..., Path]:
+    """`write` for fixtures of a whole module."""
+    return write
+
+
 @pytest.fixture(name="shard")
 def _shard() -> Callable[..., Path]:
     return shard

@@ -9,7 +9,13 @@ from fedehr_client.importers.engine.source import ReportStep
 from fedehr_client.importers.engine.staging import Staged
 from fedehr_client.importers.engine.workspace import Workspace
 from fedehr_client.importers.meds.renames import is_renamed, present_code
-from fedehr_client.importers.meds.staging import is_no_time, open_file, rows_of, stage_files
+from fedehr_client.importers.meds.staging import (
+    damage_named,
+    is_no_time,
+    open_file,
+    rows_of,
+    stage_files,
+)
 from fedehr_client.importers.meds.survey import Survey
 from fedehr_client.importers.meds.tables import DATA
 
@@ -55,7 +61,8 @@ def stage_events(
     for number, file in enumerate(files, start=1):
         report_step(f"looking through shard {number} of {len(files)}")
         survey.add(file)
-        _count_in_source(workspace, open_file(workspace, DATA, file))
+        with damage_named(file):
+            _count_in_source(workspace, open_file(workspace, DATA, file))
     workspace.repairs.update(survey.finish())
     report_step("reading the shards")
     staged = stage_files(workspace, DATA, files, root, _adjust)

@@ -1,5 +1,6 @@
 """The labels that a dataset brings, as label files of the site."""
 
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
+from fedehr_client.importers.engine.table import SourceTable
 from fedehr_client.importers.engine.workspace import Workspace
 from fedehr_client.importers.meds.dataset_folder import label_files
-from fedehr_client.importers.meds.staging import rows_of, stage_files
+from fedehr_client.importers.meds.staging import open_file, rows_of, stage_files
 from fedehr_client.importers.meds.tables import labels_table
 from fedehr_client.tasks.label_folder import LabelFile, write_label_files
 from fedehr_shared.config.name import Name
@@ -81,23 +83,33 @@ def _stage(workspace: Workspace, folder: Path, task: str, files: list[Path]) -> 
             f"{files[0]}: '{task}' is no name of a task: small letters, digits, '_' and '-', at "
             "most 63. Name it otherwise in a copy of the labels and give --labels, or --no-labels."
         ) from None
-    rows = rows_of(stage_files(workspace, labels_table(task), files, folder))
-    about = folder / f"{task}.toml"
-    text = about.read_text(encoding="utf-8") if about.is_file() else _FROM_FILE
-    return SourceLabels(task, rows, _find_kind(workspace, task, rows, files[0]), text)
+    table = labels_table(task)
+    rows = rows_of(stage_files(workspace, table, files, folder))
+    kind = _find_kind(workspace, table, rows, files[0])
+    return SourceLabels(task, rows, kind, _read_about(folder / f"{task}.toml"))
 
 
-def _find_kind(workspace: Workspace, task: str, rows: str, file: Path) -> str:
+def _read_about(file: Path) -> str:
+    """What the source says of its labels, where it says so in our way."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        tomllib.loads(text)
+    except (OSError, ValueError):
+        return _FROM_FILE
+    return text
+
+
+def _find_kind(workspace: Workspace, table: SourceTable, rows: str, file: Path) -> str:
     """The column with values; of a file without any, the first that it has."""
     counts = workspace.connection.execute(
         f"SELECT {', '.join(f'count({kind})' for kind in _KINDS)} FROM {rows}"
     ).fetchall()[0]
     filled = [kind for kind, num in zip(_KINDS, counts, strict=True) if num]
-    present = [kind for kind in _KINDS if kind in pq.read_schema(file).names]
+    present = [kind for kind in _KINDS if kind in open_file(workspace, table, file).columns]
     kinds = filled or present[:1]
     if len(kinds) != 1:
         raise DataError(
-            f"labels of task '{task}' ({file}) hold values in {kinds or 'none'} of the columns "
+            f"the labels {file} hold values in {kinds or 'none'} of the columns "
             f"{list(_KINDS)}; one is expected. Mend a copy and give --labels, or --no-labels."
         )
     return kinds[0]

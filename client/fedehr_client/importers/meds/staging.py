@@ -3,7 +3,8 @@
 Times with a zone are taken as they say; times without one are UTC, or local to --timezone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +60,23 @@ def rows_of(staged: Sequence[Staged]) -> str:
     return f"(SELECT * FROM read_parquet([{files}]) WHERE _reason IS NULL)"
 
 
+@contextmanager
+def damage_named(file: Path) -> Iterator[None]:
+    """Within, what DuckDB cannot read of `file` is said without its text, which quotes records.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+        raise
+    except duckdb.Error as error:
+        if "no space left" in str(error).lower():
+            raise
+        raise DataError(f"{file} is not a whole Parquet file. Copy it again.") from None
+
+
 def is_no_time(time: str) -> str:
     """SQL that is true where `time` stands for no time."""
     moments = ", ".join(f"TIMESTAMP '{moment}'" for moment in NO_TIMES)
@@ -74,15 +92,9 @@ def _stage(
 ) -> Staged:
     source = adjust(open_file(workspace, table, file))
     target = workspace.new_file("meds.parquet")
-    try:
+    with damage_named(file):
         # Zones are taken at their word, so the engine need not ask for one.
         staged = stage_rows(workspace.connection, table, source, target, has_zone=True)
-    except (duckdb.OutOfMemoryException, duckdb.InterruptException):
-        raise
-    except duckdb.Error as error:
-        if "no space left" in str(error).lower():
-            raise
-        raise DataError(f"{file} is not a whole Parquet file. Copy it again.") from None
     workspace.bad_rows.add_rows(table.name, staged.num_rows)
     for reason, (num, rows) in staged.bad.items():
         workspace.bad_rows.add(table.name, f"{reason} ({file.relative_to(root)})", num, rows)

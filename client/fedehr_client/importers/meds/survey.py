@@ -40,8 +40,8 @@ class Survey:
             with pq.ParquetFile(file) as shard:
                 subject, time = self._look_at_names(shard.schema_arrow, file)
                 self._look_at_rows(shard, subject, time)
-        except (OSError, pa.ArrowException):
-            # Arrow's own message may quote what the file holds.
+        except (OSError, ValueError, pa.ArrowException):
+            # ValueError: a name that is no UTF-8. Arrow's own message may quote the file.
             raise DataError(f"{file} is not a whole Parquet file. Copy it again.") from None
 
     def finish(self) -> Counter[str]:
