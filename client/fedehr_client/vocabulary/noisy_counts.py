@@ -5,7 +5,7 @@ most, chosen at random where there are more. Which codes roll up would depend on
 counting at every ancestor does not, so that the noise covers all of it.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,20 +72,26 @@ def name_codes(counts: BoundedCounts, threshold: float, bounds: NoiseBounds) -> 
     Noise is drawn for every code that a subject has; the others stay unnamed whatever comes.
     """
     present = np.flatnonzero(counts.by_row)
-    noisy = np.rint(counts.by_row[present] + bounds.draw(present.size))
+    noisy = counts.by_row[present] + bounds.draw(present.size)
+    # Rounded before it is compared, half a subject would be given to the threshold.
     named = noisy > threshold
-    numbers = noisy[named].astype(int).tolist()
+    numbers = np.maximum(np.rint(noisy[named]), bounds.min_cell).astype(int).tolist()
     return dict(zip(present[named].tolist(), numbers, strict=True))
 
 
 def noisy_histograms(
-    tree: CodeTree, counts: BoundedCounts, named: Container[int], bounds: NoiseBounds
+    tree: CodeTree, counts: BoundedCounts, named: Iterable[int], bounds: NoiseBounds
 ) -> dict[str, MergedHistogram]:
-    """Noisy quantiles of the codes that were named and carry values."""
+    """Noisy quantiles of the codes that were named.
+
+    All of them are drawn, those without a value too: were they passed over, a histogram would
+    show that somebody has a value, for sure, whom no delta counts.
+    """
+    values = counts.first_values.by_code()
+    nothing = np.empty(0, dtype=np.int64)
     found: dict[str, MergedHistogram] = {}
-    for row, (places, sizes) in counts.first_values.by_code().items():
-        if row in named:
-            histogram = noisy_histogram(places, sizes, bounds)
-            if histogram is not None:
-                found[tree.names[row]] = histogram
+    for row in named:
+        histogram = noisy_histogram(*values.get(row, (nothing, nothing)), bounds)
+        if histogram is not None:
+            found[tree.names[row]] = histogram
     return found

@@ -19,6 +19,8 @@ _WIDTHS = (NUM_EDGES, 1_024, 64, 8, 1)
 """Grid bins a node, from the root down."""
 NUM_LEVELS = len(_WIDTHS) - 1
 _MAX_QUANTILES = 20
+_LEAST_SIGMAS = 6
+"""Of the whole: noise alone reaches it for fewer than one in fifty codes without values."""
 
 
 class NoisyTree:
@@ -84,7 +86,7 @@ def noisy_histogram(
     tree = NoisyTree(places, sizes, bounds)
     least = max(bounds.min_cell, int(np.ceil(2 * bounds.sigma)))
     num_bins = min(_MAX_QUANTILES, int(tree.total) // least)
-    if num_bins < 2:
+    if num_bins < 2 or tree.total < _LEAST_SIGMAS * bounds.sigma:
         return None
     share = int(tree.total) // num_bins
     cuts = [tree.place_of(number / num_bins) for number in range(1, num_bins)]

@@ -17,7 +17,7 @@ from fedehr_client.vocabulary.noise import (
     naming_threshold,
     spend,
 )
-from fedehr_client.vocabulary.noisy_counts import BoundedCounts
+from fedehr_client.vocabulary.noisy_counts import BoundedCounts, name_codes
 from fedehr_client.vocabulary.noisy_histogram import NUM_LEVELS, NoisyTree, noisy_histogram
 from fedehr_client.vocabulary.site_report import (
     SiteRecords,
@@ -247,6 +247,44 @@ def test_any_noisy_histogram_may_be_told(
         assert len(found.counts) <= 20
     elif sigma == 0:
         assert len(places) * size < 2 * min_cell
+
+
+class SameNoise(NoNoise):
+    """One normal number for all."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self._value = value
+
+    def standard_normal(self, size: int) -> NDArray[np.float64]:
+        return np.full(size, self._value)
+
+
+def test_a_histogram_does_not_show_that_one_subject_has_a_value() -> None:
+    """Codes without values are drawn like the others: noise that makes a histogram of one
+    subject's value makes one of nobody's."""
+    rows = [(subject, 0) for subject in range(400)]
+    config = VocabularyConfig(min_cell=5, noise_epsilon=1.0, noise_delta=1e-6)
+    spent = NoiseSpent(1.0, 1e-6, 10.0)
+    report = count_site_with_noise(_records(rows, 400), config, spent, SameNoise(3.0))
+    assert set(report.histograms) == set(report.num_subjects_by_code)
+    quiet = count_site_with_noise(_records(rows, 400), config, spent, SameNoise(0.0))
+    assert quiet.num_subjects_by_code
+    assert quiet.histograms == {}
+
+
+def test_noise_alone_seldom_makes_a_histogram() -> None:
+    nothing = np.empty(0, dtype=np.int64)
+    bounds = NoiseBounds(20.0, 11, np.random.default_rng(3))
+    found = [noisy_histogram(nothing, nothing, bounds) for _ in range(1_000)]
+    assert sum(each is not None for each in found) < 20
+
+
+def test_rounding_gives_no_code_over_the_threshold() -> None:
+    counts = BoundedCounts(CodeTree.of(("A",), {}), 1, NoNoise())
+    counts.by_row[:] = 10
+    assert name_codes(counts, 10.7, NoiseBounds(1.0, 11, SameNoise(0.6))) == {}
+    assert name_codes(counts, 10.2, NoiseBounds(1.0, 11, SameNoise(0.4))) == {0: 11}
 
 
 def test_a_node_answers_the_same_when_it_is_asked_again() -> None:
