@@ -365,6 +365,29 @@ def test_stays_and_persons_have_the_standard_codes(import_tables: Import) -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    ("birth", "row", "born"),
+    [
+        ('age = "a"\nat = "t"', {"a": "20"}, datetime(2000, 3, 1, 10)),
+        ('age = "a"\nat = "t"', {"a": "90+"}, datetime(1930, 3, 1, 10)),
+        ('age = "a"\nyear = "y"', {"a": "0.0", "y": "2020"}, datetime(2020, 1, 1)),
+        ('age = "a"\nyear = "y"', {"a": "999", "y": "2020"}, None),
+        ('age = "a"\nyear = "y"', {"a": "old", "y": "2020"}, None),
+        ('date = { column = "d", day = "start" }', {"d": "1999-12-31"}, datetime(1999, 12, 31)),
+    ],
+)
+def test_births(
+    birth: str, row: dict[str, str], born: datetime | None, import_tables: Import
+) -> None:
+    rows = [{"pid": 1, "t": T0, "a": "", "y": "", "d": "", **row}]
+    imported = import_tables(
+        f'[birth]\ntable = "x"\n{birth}\n[[events]]\ntable = "x"\ntime = "t"\ncode = "X"',
+        {"x": rows},
+    )
+    times = [event[1] for event in imported.events() if event[2] == "MEDS_BIRTH"]
+    assert times == ([born] if born else [])
+
+
 def test_dictionaries_describe_codes_and_their_units(import_tables: Import) -> None:
     imported = import_tables(
         """

@@ -48,6 +48,10 @@ WRONG = {
         '[[events]]\ntable = "x"\nstatic = true\ncode = "X//{a:icd11}"',
         ["events.0.code", "icd11", "icd10cm"],
     ),
+    "a blank for an empty cell": (
+        '[[events]]\ntable = "x"\nstatic = true\ncode = "X//{a| }"',
+        ["events.0.code", "blank"],
+    ),
     "no word first": (
         '[[events]]\ntable = "x"\nstatic = true\ncode = "{a}//X"',
         ["events.0.code", "word"],

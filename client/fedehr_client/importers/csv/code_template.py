@@ -102,5 +102,7 @@ def _field(match: re.Match[str]) -> CodeField:
     form = match["form"]
     if form is not None and form not in get_args(Form):
         raise ValueError(f"the form '{form}' is unknown; take one of {', '.join(get_args(Form))}")
-    column = match["column"].strip()
-    return CodeField(column, cast(Form | None, form), match["default"], match["empty"] == "?")
+    column, default = match["column"].strip(), match["default"]
+    if not column or (default is not None and not default.strip()):
+        raise ValueError("a {column} or what stands for its empty cell is blank")
+    return CodeField(column, cast(Form | None, form), default, match["empty"] == "?")

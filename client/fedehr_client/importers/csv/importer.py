@@ -65,7 +65,10 @@ class CsvImporter:
                 for event in self.mapping.events
                 if event.delay_hours
             ),
-            dataset={"dataset_name": self.mapping.source.name},
+            dataset={
+                "dataset_name": self.mapping.source.name,
+                "etl_name": f"fedehr-client import {self.kind}",
+            },
         )
 
     def prepare(self, workspace: Workspace, report_step: ReportStep) -> MappingSql:

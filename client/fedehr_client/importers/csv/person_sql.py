@@ -11,6 +11,8 @@ _REST = """CAST(NULL AS DOUBLE) AS numeric_value, CAST(NULL AS BIGINT) AS visit_
     CAST(NULL AS VARCHAR) AS drop_reason"""
 _AGE = r"^(?:>=?)? ?([0-9]{1,3})(?:\+|\.0)?$"
 """Completed years; `> 89` and `90+` are how de-identified tables write the oldest."""
+MOST_YEARS = 130
+"""999 stands for an unknown age."""
 
 
 def birth_sql(section: BirthSection, mapping: Mapping, book: ColumnBook) -> str:
@@ -26,7 +28,8 @@ def _birth_time(section: BirthSection, scope: RowScope) -> str:
     if section.date is not None:
         return time_sql(section.date, scope)
     text = scope.column(section.age or "", "text")
-    age = f"TRY_CAST(regexp_extract({text}, {quote_text(_AGE)}, 1) AS INTEGER)"
+    digits = f"TRY_CAST(regexp_extract({text}, {quote_text(_AGE)}, 1) AS INTEGER)"
+    age = f"(CASE WHEN {digits} <= {MOST_YEARS} THEN {digits} END)"
     if section.at is not None:
         return f"{time_sql(section.at, scope)} - to_years({age})"
     year = scope.column(section.year or "", "integer")
