@@ -101,6 +101,8 @@ class ShardWriter:
                 compression="zstd",
                 compression_level=1,
                 use_dictionary=["subject_id", "code", "visit_id"],
+                # Sorted times as differences: a third of the bytes, and quicker to read.
+                column_encoding={"time": "DELTA_BINARY_PACKED"},
             )
             self.num_shards += 1
         return self._writer

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fedehr_shared.errors import DataError
 from fedehr_shared.tokens.back_off import BackOffShares
-from fedehr_shared.tokens.store_file import has_checksum, map_array
+from fedehr_shared.tokens.store_file import is_intact, map_array
 from fedehr_shared.tokens.store_manifest import Manifest
 
 HOURS_PER_YEAR = 365.25 * 24
@@ -87,10 +87,6 @@ class _Replaced(Exception):
     """The folder's name means another folder by now."""
 
 
-_checked: set[tuple[tuple[int, int, int, int], ...]] = set()
-"""The array files whose checksums this process has found right: device, inode, size, time."""
-
-
 class _OpenFolder:
     """A store's folder held open, so that all files read are of the same one."""
 
@@ -143,18 +139,12 @@ class _OpenFolder:
             return False
 
     def _check(self, manifest: Manifest, files: Mapping[str, BinaryIO]) -> None:
-        stamps = []
         for name, file in files.items():
-            status = os.fstat(file.fileno())
-            if status.st_size != manifest.files[name].num_bytes:
+            record = manifest.files[name]
+            if os.fstat(file.fileno()).st_size != record.num_bytes:
                 raise self._damaged(f"{name}.npy", "it has another size than was written")
-            stamps.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
-        if tuple(stamps) in _checked:
-            return
-        for name, file in files.items():
-            if not has_checksum(file, manifest.files[name]):
+            if not is_intact(file, record):
                 raise self._damaged(f"{name}.npy", "its content is not what was written")
-        _checked.add(tuple(stamps))
 
     def _damaged(self, name: str, what: str) -> DataError:
         return DataError(

@@ -1,5 +1,6 @@
 """One array of a token store: a `.npy` file that is written as it comes and checked whole."""
 
+import os
 import zlib
 from dataclasses import dataclass
 from io import FileIO
@@ -51,6 +52,7 @@ class ArrayWriter:
         """Write the header."""
         self._file.seek(0)
         self._file.write(_header(self._dtype, self._num_items))
+        _intact.add(_stamp(self._file))
         return FileRecord(
             dtype=self._dtype.str,
             num_items=self._num_items,
@@ -59,8 +61,27 @@ class ArrayWriter:
         )
 
 
-def has_checksum(file: BinaryIO, record: FileRecord) -> bool:
-    """Whether every byte of the file is as it was written; the file is read once."""
+def is_intact(file: BinaryIO, record: FileRecord) -> bool:
+    """Whether every byte of the file is as it was written.
+
+    A process reads a file once for this, and not at all when it has written it itself.
+    """
+    stamp = _stamp(file)
+    if stamp not in _intact and _has_checksum(file, record):
+        _intact.add(stamp)
+    return stamp in _intact
+
+
+_intact: set[tuple[int, int, int, int]] = set()
+"""The files that this process wrote or found intact: device, inode, size, time of change."""
+
+
+def _stamp(file: BinaryIO) -> tuple[int, int, int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _has_checksum(file: BinaryIO, record: FileRecord) -> bool:
     file.seek(0)
     if file.read(_HEADER_BYTES) != _header(np.dtype(record.dtype), record.num_items):
         return False

@@ -101,10 +101,12 @@ class Vocabulary:
             parents: the site's own parents of its codes; a cycle does no harm.
             description: the site's text for the code, if it has one.
         """
+        if code in self.first_tokens:
+            # Most codes; a site has many thousands.
+            return Resolution(self.first_tokens[code], EXACT, code)
         for known in candidates(code, parents):
             if known in self.first_tokens:
-                step = EXACT if known == code else ANCESTOR
-                return Resolution(self.first_tokens[known], step, known)
+                return Resolution(self.first_tokens[known], ANCESTOR, known)
         bucket = bucket_of(description, self.num_hash_buckets)
         if bucket is not None:
             return Resolution(len(SPECIAL_TOKENS) + bucket, BUCKET, None)
