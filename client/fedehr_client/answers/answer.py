@@ -69,7 +69,7 @@ def _pretrain(context: RoundContext, data: SiteData) -> Payload:
     data.require_round(subjects.rows.size, context.round_number, context.study.pretraining)
     result = pretrain_round(context, subjects)
     metrics = _shares(data.store.back_off)
-    return _train_report(context, subjects.rows.size, result, metrics)
+    return _train_report(context, subjects.rows.size, data.min_cell, result, metrics)
 
 
 def _finetune(context: RoundContext, data: SiteData) -> Payload:
@@ -80,16 +80,16 @@ def _finetune(context: RoundContext, data: SiteData) -> Payload:
     num_subjects = np.intersect1d(examples.subject_ids, data.store.subject_ids).size
     data.require_round(num_subjects, context.round_number, study.finetuning)
     scores = _scores(context, data, tuning)
-    metrics = tuning_auroc(study, tuning, scores, study.vocabulary.min_cell)
+    metrics = tuning_auroc(study, tuning, scores, data.min_cell)
     result = finetune_round(context, data.store, examples)
     metrics |= _shares(data.store.back_off)
-    return _train_report(context, num_subjects, result, metrics)
+    return _train_report(context, num_subjects, data.min_cell, result, metrics)
 
 
 def _evaluate(context: RoundContext, data: SiteData) -> Payload:
     held_out, study = data.examples(HELD_OUT), context.study
     scores = _scores(context, data, held_out)
-    report = evaluation_report(context.site, study, held_out, scores, study.vocabulary.min_cell)
+    report = evaluation_report(context.site, study, held_out, scores, data.min_cell)
     return report.to_payload()
 
 
@@ -106,11 +106,15 @@ def _scores(context: RoundContext, data: SiteData, examples: Examples) -> NDArra
 
 
 def _train_report(
-    context: RoundContext, num_subjects: int, result: RoundResult, metrics: dict[str, float]
+    context: RoundContext,
+    num_subjects: int,
+    min_cell: int,
+    result: RoundResult,
+    metrics: dict[str, float],
 ) -> Payload:
     return TrainReport(
         site=context.site,
-        num_examples=told_count(num_subjects, context.study.vocabulary.min_cell),
+        num_examples=told_count(num_subjects, min_cell),
         num_steps=result.num_steps,
         loss=result.loss,
         update=result.update,

@@ -12,6 +12,7 @@ from fedehr_client.tasks.cohort import read_cohort_labels
 from fedehr_client.training.batches import PretrainingData
 from fedehr_client.training.examples import Examples, select_examples
 from fedehr_client.training.schedule import least_rows_of_round
+from fedehr_shared.cells import cell_of
 from fedehr_shared.config.study import OptimizationConfig, StudyConfig
 from fedehr_shared.errors import TooFewSubjectsError, VocabularyMissingError, WireError
 from fedehr_shared.meds.code_table import read_codes
@@ -30,7 +31,7 @@ class SiteData:
     def __init__(self, location: SiteLocation, study: StudyConfig, vocabulary: Vocabulary) -> None:
         self._site = location.records
         self._study = study
-        self._min_cell = max(location.min_cell, study.vocabulary.min_cell)
+        self.min_cell = cell_of(study.vocabulary.min_cell, location.min_cell)
         self._splits = read_splits(location.records)
         self._code_of_token = vocabulary.code_of_token
         self.num_tokens = vocabulary.num_tokens
@@ -86,17 +87,17 @@ class SiteData:
         Raises:
             TooFewSubjectsError: the round may see fewer than `min_cell` of them.
         """
-        if least_rows_of_round(num_rows, number, config) < self._min_cell:
+        if least_rows_of_round(num_rows, number, config) < self.min_cell:
             raise TooFewSubjectsError(
                 f"a round of {config.steps_per_round} step(s), with {config.steps_per_epoch} to an "
-                f"epoch, sees fewer than min_cell = {self._min_cell} of the site's subjects. Raise "
+                f"epoch, sees fewer than min_cell = {self.min_cell} of the site's subjects. Raise "
                 "steps_per_round or lower steps_per_epoch in the study."
             )
 
     def _require(self, num: int, what: str) -> None:
-        if num < self._min_cell:
+        if num < self.min_cell:
             raise TooFewSubjectsError(
-                f"the site has fewer than min_cell = {self._min_cell} {what}. "
+                f"the site has fewer than min_cell = {self.min_cell} {what}. "
                 "It cannot take part in this phase; add records or labels."
             )
 
@@ -105,7 +106,7 @@ class SiteData:
             "vocabulary": vocabulary.digest,
             "sequence": self._study.sequence.model_dump_json(),
             "records": self._fingerprint(),
-            "min_cell": str(self._min_cell),
+            "min_cell": str(self.min_cell),
         }
         folder = work / "tokens"
         store = TokenStore.load(folder, about)
@@ -124,7 +125,7 @@ class SiteData:
                     codes,
                     vocabulary,
                     self._study.sequence,
-                    min_cell=self._min_cell,
+                    min_cell=self.min_cell,
                     folder=folder,
                     about=about,
                 )

@@ -18,7 +18,7 @@ from fedehr_client.vocabulary.site_report import (
     require_subjects,
     spend_of,
 )
-from fedehr_shared.cells import told_count
+from fedehr_shared.cells import cell_of, told_count
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.meds.code_table import read_codes
 from fedehr_shared.meds.event_stream import stream_events
@@ -39,6 +39,7 @@ class VocabularyAnswer:
         """`noise` is for tests; a study's noise is the operating system's entropy."""
         self._study = study
         self._location = location
+        self._min_cell = cell_of(study.vocabulary.min_cell, location.min_cell)
         self._noise = SystemNoise() if noise is None else noise
         self._records = read_site(location.records, location.name)
 
@@ -59,9 +60,8 @@ class VocabularyAnswer:
         return payload
 
     def _counts(self) -> VocabularyReport:
-        min_cell = self._study.vocabulary.min_cell
         if not self._study.vocabulary.reuse:
-            return count_site(self._records, min_cell)
+            return count_site(self._records, self._min_cell)
         return self._subjects_alone()
 
     def _labels(self) -> dict[str, tuple[int, int]]:
@@ -69,7 +69,7 @@ class VocabularyAnswer:
             self._location.records,
             self._study.finetuning.tasks,
             self._records.splits,
-            self._study.vocabulary.min_cell,
+            self._min_cell,
             self._study.cohort,
         )
 
@@ -86,8 +86,8 @@ class VocabularyAnswer:
         return payload
 
     def _noisy_report(self, spent: NoiseSpent) -> VocabularyReport:
-        config = self._study.vocabulary
-        bounds = NoiseBounds(spent.sigma, config.min_cell, self._noise)
+        config = self._study.vocabulary.model_copy(update={"min_cell": self._min_cell})
+        bounds = NoiseBounds(spent.sigma, self._min_cell, self._noise)
         tasks = self._study.finetuning.tasks
         outcomes = count_outcomes(
             self._location.records, tasks, self._records.splits, self._study.cohort
@@ -101,11 +101,10 @@ class VocabularyAnswer:
 
     def _subjects_alone(self) -> VocabularyReport:
         """The number of training subjects, with no code: the study brings its vocabulary."""
-        min_cell = self._study.vocabulary.min_cell
         num_subjects = sum(chunk.subject_ids.size for chunk in self._records.chunks())
-        require_subjects(self._records.site, num_subjects, min_cell)
+        require_subjects(self._records.site, num_subjects, self._min_cell)
         return VocabularyReport(
-            self._records.site, told_count(num_subjects, min_cell), unit=min_cell
+            self._records.site, told_count(num_subjects, self._min_cell), unit=self._min_cell
         )
 
     def _fingerprint(self) -> str:

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from fedehr_client.answers.answer import answer
+from fedehr_client.answers.site_data import SiteData
 from fedehr_client.locator import SiteLocation
 from fedehr_client.vocabulary.answer import VocabularyAnswer
 from fedehr_shared.errors import DataError, MissingTaskError, WireError
+from fedehr_shared.vocabulary.build import build_vocabulary
 from fedehr_shared.vocabulary.grid import value_at
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_shared.wire.vocabulary_payload import report_from_payload
@@ -207,3 +209,34 @@ def test_weights_with_another_vocabulary_than_the_study_names_are_refused(
     )
     with pytest.raises(WireError, match="re-uses"):
         answer(work, location)
+
+
+def test_studies_with_different_cells_tell_no_more_than_one(
+    make_study: Callable[..., Any], location: SiteLocation
+) -> None:
+    """Counts rounded by fives and by sixes would meet in the exact one, and the edges of
+    histograms would be every subject's value in turn."""
+    told: dict[str, set[int]] = {}
+    for min_cell in (5, 6, 7, 8, 9, 11):
+        study = make_study(vocabulary={"min_cell": min_cell})
+        report = report_from_payload(VocabularyAnswer(study, location).payload())
+        assert report.unit >= min_cell
+        counts = report.num_subjects_by_code | {"": report.num_subjects}
+        counts |= {task: num for task, (num, _) in report.labels.items()}
+        for name, num in counts.items():
+            told.setdefault(name, set()).add(num)
+            assert num >= min_cell
+        for histogram in report.histograms.values():
+            assert all(num % 5 == 0 for num in histogram.counts)
+    assert all(num % 5 == 0 for counts in told.values() for num in counts)
+
+
+def test_training_tells_counts_in_the_site_s_own_cells_too(
+    make_study: Callable[..., Any], location: SiteLocation
+) -> None:
+    study = make_study(vocabulary={"min_cell": 7})
+    payload = VocabularyAnswer(study, location).payload()
+    vocabulary = build_vocabulary(
+        [report_from_payload(payload)], study.vocabulary.model_copy(update={"min_sites": 1})
+    )
+    assert SiteData(location, study, vocabulary).min_cell == 10
