@@ -61,6 +61,7 @@ def test_a_code_resolves_to_the_first_that_is_known(
         ("ICD9CM//E878.1", ["ICD9CM//E878"]),
         ("ICD9CM//E8781", ["ICD9CM//E878"]),
         ("ICD9PROC//36.15", ["ICD9PROC//36.1", "ICD9PROC//36"]),
+        ("ICD9ProcCN//36.15", ["ICD9ProcCN//36.1", "ICD9ProcCN//36"]),
         ("PROCEDURE//ICD//9//3615", ["PROCEDURE//ICD//9//361", "PROCEDURE//ICD//9//36"]),
         (
             "ICD10PCS//0BH17EZ",

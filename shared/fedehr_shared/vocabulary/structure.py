@@ -15,7 +15,9 @@ from functools import lru_cache
 _SEPARATOR = "//"
 _ATC_LENGTHS = (1, 3, 4, 5)
 _ATC_CATEGORY = 5
-_VOCABULARY = re.compile(r"ICD(?P<number>9|10)(?P<kind>|CM|PCS|PROC|GM|WHO|CN|AM|CA)|(?P<atc>ATC)")
+_VOCABULARY = re.compile(
+    r"ICD(?P<number>9|10)(?P<kind>|CM|PCS|PROC|PROCCN|GM|WHO|CN|AM|CA)|(?P<atc>ATC)"
+)
 _ICD = re.compile(r"(?=[^.]*\.?[^.]*$)(?:\.?[A-Z0-9]){2,7}", re.IGNORECASE | re.ASCII)
 _ATC = re.compile(r"[A-Z](\d{2}([A-Z]([A-Z](\d{2})?)?)?)?", re.IGNORECASE | re.ASCII)
 
@@ -93,7 +95,7 @@ def _parse(code: str) -> _Parsed | None:
         return _Parsed(prefix, body, _ATC_LENGTHS, _ATC_CATEGORY, None) if whole else None
     if _ICD.fullmatch(body) is None:
         return None
-    is_procedure = found["kind"] in {"PCS", "PROC"} or parts[0].startswith("PROCEDURE")
+    is_procedure = found["kind"] in {"PCS", "PROC", "PROCCN"} or parts[0].startswith("PROCEDURE")
     category = _icd_category(found["number"], body, is_procedure)
     if "." in body and body.index(".") != category:
         return None
