@@ -1,11 +1,12 @@
 """The leakage test: a label must not be readable in the input it is predicted from.
 
 1. No event that settles the label (outcome, competing event, end of the stay) may be known
-   after the index event and by the prediction.
+   after the index event and by the prediction; nor may a death or a discharge have no time, as
+   an event without one is in every input.
 2. No simple rule may rank the labels nearly perfectly: the presence of any one code, the
    number of events, or the hours since the last one, among what is known from the beginning of
-   the visit to the prediction. That finds what the definition does not name: codes stamped at
-   admission and known at discharge, or positives whose stay was over.
+   the visit to the prediction, or has no time. That finds what the definition does not name:
+   codes stamped at admission and known at discharge, or positives whose stay was over.
 3. Delayed (billing) codes are counted that had happened and are held back, and billing codes
    that have no delay.
 """
@@ -128,8 +129,10 @@ def _add_roles(connection: duckdb.DuckDBPyConnection, codes: CodeTable, roles: L
     add_table(connection, "roles", pa.table(columns))
     connection.execute(
         """CREATE OR REPLACE TEMP TABLE marked AS
-        SELECT subject_id, time, known, roles.* EXCLUDE (code)
-        FROM events JOIN roles USING (code) WHERE subject_id IN (SELECT subject_id FROM given)"""
+        SELECT subject_id, time, known, roles.* EXCLUDE (code) FROM (
+            SELECT subject_id, time, known, code FROM events
+            UNION ALL SELECT subject_id, NULL, NULL, code FROM statics
+        ) JOIN roles USING (code) WHERE subject_id IN (SELECT subject_id FROM given)"""
     )
 
 
@@ -160,15 +163,19 @@ def _add_labelled(connection: duckdb.DuckDBPyConnection, gap_us: int | None) -> 
 
 def _count_visible(connection: duckdb.DuckDBPyConnection, roles: LeakRoles) -> dict[str, int]:
     before = "<" if roles.ends_at_prediction else "<="
+    # A diagnosis without a time may be an old one; an end of life or stay is none.
     conditions = {
-        kind: f"{kind} AND known {before if kind == 'end_of_stay' else '<='} prediction_time"
+        kind: f"{kind} AND coalesce(known {before} prediction_time, TRUE)"
+        if kind == "end_of_stay"
+        else f"{kind} AND known <= prediction_time"
         for kind in roles.settling
     }
     columns = ", ".join(
         f"count(DISTINCT subject_id) FILTER ({condition})" for condition in conditions.values()
     )
     row = connection.execute(
-        f"SELECT {columns} FROM marked JOIN labelled USING (subject_id) WHERE known > index_time"
+        f"""SELECT {columns} FROM marked JOIN labelled USING (subject_id)
+        WHERE coalesce(known > index_time, TRUE)"""
     ).fetchall()[0]
     return dict(zip(conditions, row, strict=True))
 
@@ -183,8 +190,9 @@ def _code_rules(connection: duckdb.DuckDBPyConnection) -> list[Rule]:
         return []
     rows = connection.execute(
         """SELECT code, count(*) FILTER (label), count(*) FILTER (NOT label) FROM (
-            SELECT DISTINCT code, subject_id, label FROM events JOIN labelled USING (subject_id)
-            WHERE known >= begins AND known <= prediction_time)
+            SELECT code, subject_id, label FROM events JOIN labelled USING (subject_id)
+            WHERE known >= begins AND known <= prediction_time
+            UNION SELECT code, subject_id, label FROM statics JOIN labelled USING (subject_id))
         GROUP BY code HAVING count(*) >= ? ORDER BY code""",
         [LEAST_SUBJECTS],
     ).fetchall()

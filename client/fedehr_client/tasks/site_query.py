@@ -1,7 +1,8 @@
 """`open_site`: a site's events as DuckDB views, within a memory limit.
 
 View `events`: subject_id, time, known (when the event was known: the time and its code's
-delay), code, visit_id. Static events are left out. Table `codes`: code, delay_us.
+delay), code, visit_id. View `statics`: subject_id, code of the events without a time, which any
+input holds. Table `codes`: code, delay_us.
 """
 
 import tempfile
@@ -103,6 +104,10 @@ def _add_events(connection: duckdb.DuckDBPyConnection, site: SiteFolder) -> None
             time + to_microseconds(coalesce(delay_us, 0)) AS known
         FROM read_parquet([{names}], union_by_name = true) LEFT JOIN codes USING (code)
         WHERE time IS NOT NULL"""
+    )
+    connection.execute(
+        f"""CREATE VIEW statics AS SELECT DISTINCT subject_id, code
+        FROM read_parquet([{names}], union_by_name = true) WHERE time IS NULL"""
     )
     unknown = connection.execute(
         f"""SELECT count(DISTINCT code) FROM read_parquet([{names}], union_by_name = true)

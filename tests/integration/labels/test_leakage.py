@@ -179,3 +179,18 @@ def test_codes_of_bills_are_known_by_their_vocabulary() -> None:
               "DRGS_OF_WINE", "MEDICATION//CPTX"]  # fmt: skip
     assert matching(bills, BILLING).all()
     assert not matching(others, BILLING).any()
+
+
+def test_what_has_no_time_is_in_every_input_and_is_tested_too(
+    make_site: Any, long_stay: Any
+) -> None:
+    rows = _stays(random.Random(7), stamped=False)
+    left = {subject: hour for subject, hour, code, _ in rows if code == "ICU_DISCHARGE//a"}
+    sexes = [(s, None, f"SEX//{'F' if s % 2 else 'M'}", None) for s in left]
+    assert not _check(make_site(rows + sexes), long_stay).is_leaking
+    told = [(s, None, "DESTINATION//ward", None) for s, hour in left.items() if hour > 73]
+    report = _check(make_site(rows + sexes + told), long_stay)
+    assert [rule.name for rule in report.leaking_rules] == ["DESTINATION//ward present"]
+    report = _check(make_site([*rows, *sexes, (3, None, "MEDS_DEATH", None)]), long_stay)
+    assert report.visible["end_of_stay"] == 1
+    assert report.is_leaking
