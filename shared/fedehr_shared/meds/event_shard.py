@@ -60,6 +60,8 @@ def read_shard(file: Path, codes: CodeTable, index: CodeIndex, num_rows: int) ->
             for batch in shard.iter_batches(num_rows, columns=columns, use_threads=False):
                 if batch.num_rows:
                     yield _to_events(batch, codes, index, file)
+        # Else what one shard left over stays beside the next one's.
+        pa.default_memory_pool().release_unused()
     except (OSError, pa.ArrowException):
         # Arrow's own words may quote a value.
         raise DataError(
