@@ -183,15 +183,17 @@ def test_values(import_tables: Import, value: str, expected: list[Any]) -> None:
     assert [(event[2], event[3]) for event in imported.events()] == expected
 
 
-def test_a_text_for_a_number_is_a_bad_row_named_by_number_alone(import_tables: Import) -> None:
+@pytest.mark.parametrize(("code", "told"), [("X", "n"), ("X//{n}", "n_as_number")])
+def test_a_text_for_a_number_is_a_bad_row_named_by_number_alone(
+    code: str, told: str, import_tables: Import
+) -> None:
     rows = [{"pid": 1, "t": T0, "n": str(n)} for n in range(99)]
     rows.insert(40, {"pid": 1, "t": T0, "n": "hidden"})
-    mapping = '[[events]]\ntable = "x"\ntime = "t"\ncode = "X"\nvalue = "n"'
+    mapping = f'[[events]]\ntable = "x"\ntime = "t"\ncode = "{code}"\nvalue = "n"'
     imported = import_tables(mapping, {"x": rows})
     assert len(imported.events()) == 99
-    assert imported.summary.tables["x"]["bad_rows"] == {
-        "n is not a number": {"num": 1, "rows": [41]}
-    }
+    bad = imported.summary.tables["x"]["bad_rows"]
+    assert bad == {f"{told} is not a number": {"num": 1, "rows": [41]}}
     assert "hidden" not in repr(imported.summary)
 
 

@@ -38,7 +38,7 @@ class ColumnBook:
         """Note that `table` is read so, and return the name that the column then has."""
         uses = self.uses.setdefault(table, {})
         if use not in uses:
-            uses[use] = _free_name(use.header, set(uses.values()))
+            uses[use] = _free_name(use, set(uses.values()))
         return uses[use]
 
     def note_key(self, table: str, headers: Iterable[str]) -> tuple[str, ...]:
@@ -70,11 +70,13 @@ class ColumnBook:
             )
 
 
-def _free_name(header: str, taken: set[str]) -> str:
+def _free_name(use: ColumnUse, taken: set[str]) -> str:
     """A plain name: it stands in messages, and in SQL that others write."""
-    plain = re.sub(r"[^a-z0-9]+", "_", header.lower()).strip("_") or "column"
-    name, number = plain, 1
+    plain = re.sub(r"[^a-z0-9]+", "_", use.header.lower()).strip("_") or "column"
+    if plain not in taken:
+        return plain
+    name, number = f"{plain}_as_{use.kind}", 1
     while name in taken:
         number += 1
-        name = f"{plain}_{number}"
+        name = f"{plain}_as_{use.kind}_{number}"
     return name
