@@ -13,6 +13,7 @@ from fedehr_client.erasure.journal import JOURNAL_FILE, Journal, read_journal, r
 from fedehr_client.erasure.metadata import renew_metadata
 from fedehr_client.erasure.place import Place
 from fedehr_client.erasure.table import PARTIAL_SUFFIX, find_rows, remove_rows, sync
+from fedehr_client.importers.engine.scratch import sweep
 from fedehr_shared.errors import DataError
 from fedehr_shared.meds.withdrawn import Withdrawn, read_withdrawn, withdrawn_file
 
@@ -100,7 +101,7 @@ class SiteErasure:
     def _finish(self, journal: Journal, *, resumed: bool) -> None:
         place = self._place
         withdrawn = read_withdrawn(place.records)
-        self._remove_partials()
+        self._remove_leftovers()
         self._remove_rows(withdrawn)
         if journal.num_events:
             self._report_step(f"renewing the metadata of site {place.records.name}")
@@ -120,6 +121,15 @@ class SiteErasure:
             self._report_step(f"site {place.records.name}: {name} ({number} of {len(files)})")
             remove_rows(file, withdrawn, drop_empty=file in shards)
 
-    def _remove_partials(self) -> None:
-        for partial in self._place.records.path.rglob(f".*{PARTIAL_SUFFIX}"):
-            partial.unlink()
+    def _remove_leftovers(self) -> None:
+        """What erasures and imports that were killed left holds records, too."""
+        beside = self._place.imported.parent
+        try:
+            for partial in self._place.records.path.rglob(f".*{PARTIAL_SUFFIX}"):
+                partial.unlink()
+            sweep(beside)
+        except OSError as error:
+            raise DataError(
+                f"cannot remove what a killed program left in {self._place.records.path} or in "
+                f"{beside}: {error.strerror}. Remove it, or mend the permissions, and repeat."
+            ) from error

@@ -1,9 +1,11 @@
 """`fedehr-client erase`: what is gone, what stays, and what nobody gets to read."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from fedehr_client.audit.log import Audit
+from fedehr_client.erasure.caches import find_caches
 from fedehr_shared.meds.reader import read_labels, read_splits
 from fedehr_shared.meds.withdrawn import read_withdrawn, withdrawn_file
+from fedehr_shared.processes import ProcessFamily
 
 Erase = Callable[..., subprocess.CompletedProcess[str]]
 RARE = 7_310_123_456_789_012_345
@@ -260,7 +264,7 @@ def test_what_a_killed_import_left_beside_goes_too(
     site: Any, subjects_of: Any, erase: Erase
 ) -> None:
     gone = subjects_of(site)[:1]
-    for name in (".records.partial", ".records.old"):
+    for name in (".records.partial", ".records.old", ".fedehr-import-x1"):
         shutil.copytree(site.path, site.path.parent / name)
     erase(site.path, "--yes", subjects=gone)
     assert _places_of(gone, site.path.parent) == []
@@ -308,3 +312,49 @@ def test_a_damaged_record_of_who_withdrew_stops_everything(
         before = contents(site.path)
         assert "withdrawn.json" in erase(site.path, "--yes", subjects=[RARE], expect=4).stderr
         assert contents(site.path) == before
+
+
+def test_it_asks_and_takes_no_for_an_answer(
+    site: Any, subjects_of: Any, contents: Any, tmp_path: Path
+) -> None:
+    gone = int(subjects_of(site)[0])
+    listed = tmp_path / "leaving.txt"
+    listed.write_text(f"{gone}\n")
+    command = [str(Path(sys.executable).with_name("fedehr-client")), "erase", str(site.path)]
+    before = contents(site.path)
+
+    def ask(*arguments: str, answer: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *arguments],
+            input=answer, capture_output=True, text=True, check=False, start_new_session=True,
+        )  # fmt: skip
+
+    assert ask("--from", str(listed), answer="n\n").returncode == 1
+    piped = ask("--from", "-", answer=f"{gone}\n")  # a session of its own has no terminal
+    assert piped.returncode == 2
+    assert "Add --yes" in piped.stderr
+    assert contents(site.path) == before
+    assert ask("--from", str(listed), answer="y\n").returncode == 0
+    assert _places_of([gone], site.path) == []
+
+
+def test_a_running_node_is_stopped_first(
+    site: Any, work: Path, subjects_of: Any, erase: Erase
+) -> None:
+    file = work.parent / "site.toml"
+    file.write_text(
+        '[site]\nname = "a"\nrecords = "records"\nwork = "work"\n[network]\n'
+        'coordinator = "h:1"\nroot_certificates = "c"\nprivate_key = "k"\n'
+    )
+    (work.parent / "state").mkdir()
+    family = ProcessFamily(work.parent / "state" / "supernode.json")
+    process = family.start(["sleep", "60"], dict(os.environ), work.parent / "log", {})
+    try:
+        refused = erase("--site-file", file, "--yes", subjects=subjects_of(site)[:1], expect=2)
+    finally:
+        process.kill()
+        process.wait()
+    assert "Stop it first" in refused.stderr
+    assert find_caches(work)
+    erase("--site-file", file, "--yes", subjects=subjects_of(site)[:1])
+    assert find_caches(work) == []

@@ -432,6 +432,7 @@ def test_an_import_again_leaves_out_who_has_withdrawn(
     after_reimport = {f.name: pq.read_table(f) for f in site.path.rglob("*.parquet")}
     assert set(read_splits(site)) == {1, 3, 5}
     assert "SEX//F" not in _codes(site)
+    assert place.audit.verify().num_lines == 1
     for name in ("0.parquet", "1.parquet"):
         (source.parent / name).rename(source / "data" / name)
     (source.parent / "death.parquet").rename(source / "labels" / "death.parquet")

@@ -13,7 +13,10 @@ from fedehr_client.importers.engine.split_writer import KnownSplits
 from fedehr_shared.errors import DataError
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.schema import SPLITS, SPLITS_SCHEMA
-from fedehr_shared.meds.withdrawn import Withdrawn, read_withdrawn, withdrawn_file
+from fedehr_shared.meds.withdrawn import Withdrawn, read_withdrawn
+
+_OUTLIVING = ("withdrawn.json", "erasing.json", "audit.jsonl")
+"""Files of `metadata/` about erasures: who withdrew, one that has not ended, what was done."""
 
 
 class PreviousSite:
@@ -53,7 +56,7 @@ class PreviousSite:
         self.withdrawn = read_withdrawn(self._site)
 
     def carry_over(self, folder: Path, subject_ids: pa.ChunkedArray) -> int:
-        """Copy labels and the list of the withdrawn into the new `folder`.
+        """Copy labels and what is known of erasures into the new `folder`.
 
         Args:
             subject_ids: the subjects that the new folder holds.
@@ -64,8 +67,9 @@ class PreviousSite:
         Raises:
             DataError: a labels file is damaged.
         """
-        if withdrawn_file(self._site).is_file():
-            shutil.copy2(withdrawn_file(self._site), withdrawn_file(SiteFolder(folder)))
+        for name in _OUTLIVING:
+            if (self._site.path / "metadata" / name).is_file():
+                shutil.copy2(self._site.path / "metadata" / name, folder / "metadata" / name)
         source, target = self._site.path / "labels", folder / "labels"
         if not source.is_dir():
             return 0

@@ -25,7 +25,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            _sweep(parent)
+            sweep(parent)
             folder = _make_locked(parent, stack)
         except OSError as error:
             raise DataError(
@@ -46,7 +46,8 @@ def _make_locked(parent: Path, stack: ExitStack) -> Path:
             return folder
 
 
-def _sweep(parent: Path) -> None:
+def sweep(parent: Path) -> None:
+    """Remove what imports that were killed left under `parent`; running ones keep theirs."""
     for folder in parent.glob(f"{_PREFIX}*"):
         with try_lock_folder(folder) as locked:
             if locked:
