@@ -124,8 +124,11 @@ def _train_report(
 
 
 def _shares(shares: BackOffShares) -> dict[str, float]:
+    """In whole percents: two vocabularies that differ in one code would otherwise tell, by the
+    difference of the shares, how many events of it the site has, however rare it is there."""
     named = asdict(shares)
-    return {f"back_off.{name}": share for name, share in named.items() if share is not None}
+    told = {name: share for name, share in named.items() if share is not None}
+    return {f"back_off.{name}": round(share, 2) for name, share in told.items()}
 
 
 def _require_agreed(work: Work) -> None:
