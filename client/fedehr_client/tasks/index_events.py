@@ -123,18 +123,22 @@ def _judge(connection: duckdb.DuckDBPyConnection, task: TaskDefinition) -> None:
 _AGE = "epoch_us(prediction_time) / 3.6e9 / 8766 - epoch_us(birth_time) / 3.6e9 / 8766"
 """Years of 365.25 days."""
 
-# An index event at or after the end of a stay is not inside it, as a discharge is not. A visit
+# An index event at or after the end of a stay is not inside it, as a discharge is not, be it at
+# the time of the admission, as in a day case known by its date alone. A visit
 # is one hospital stay, whatever came first in it; other stays must have begun.
 _INSIDE = """{alias}.subject_id = i.subject_id
     AND {alias}.visit_id IS NOT DISTINCT FROM i.visit_id
     AND ({alias}.begins <= i.index_time
         OR ({alias}.visit_id IS NOT NULL AND '{stay}' = 'hospital_stay'))
-    AND ({alias}.ends IS NULL OR {alias}.ends > i.index_time OR {alias}.begins = i.index_time)"""
+    AND ({alias}.ends IS NULL OR {alias}.ends > i.index_time
+        OR ({alias}.begins = i.index_time AND NOT i.is_end))"""
 
 _PLACED = """
 CREATE OR REPLACE TEMP TABLE placed AS
 WITH index_events AS (
-    SELECT DISTINCT subject_id, time AS index_time, visit_id FROM marked WHERE is_index
+    SELECT subject_id, time AS index_time, visit_id,
+        bool_and(hospital_stay_ends OR icu_stay_ends) AS is_end
+    FROM marked WHERE is_index GROUP BY ALL
 )
 SELECT i.subject_id, i.index_time, i.visit_id, max(w.ends) AS within_ends,
     max(s.begins) AS stay_begins, max(s.ends) AS stay_ends, max(h.ends) AS hospital_ends

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from fedehr_client.tasks.catalog import read_task, task_file
 from fedehr_client.tasks.definition import TaskDefinition
 from fedehr_client.tasks.labeling import make_labels
 from fedehr_client.tasks.site_query import QueryLimits
@@ -49,7 +50,7 @@ class Slow:
         return [(s, h, c, -1 if v is None else v) for s, h, c, v in self.rows if h is not None]
 
     def _label(self, subject: int, events: list[tuple[float, str, int]]) -> None:
-        index = {(h, v) for h, c, v in events if re.fullmatch(self.task.index.codes, c)}
+        index = {(h, v) for h, c, v in events if self._is_index(c)}
         eligible = []
         for hour, visit in sorted(index):
             prediction = self._prediction(events, hour, visit)
@@ -79,6 +80,9 @@ class Slow:
             return min(eligible, key=lambda item: (key(item), item[1]))
         return eligible[0]
 
+    def _is_index(self, code: str) -> bool:
+        return re.fullmatch(self.task.index.codes, code) is not None
+
     def _stay(
         self, kind: str, events: list[tuple[float, str, int]], hour: float, visit: int
     ) -> tuple[float | None, float | None]:
@@ -96,7 +100,9 @@ class Slow:
                 own = own or [h for h in ends if h == begin]
                 stays.append((begin, min(own, default=None)))
             stays = [stay for stay in stays if stay[0] is not None and stay[0] <= hour]
-        inside = [s for s in stays if s[1] is None or s[1] > hour or s[0] == hour]
+        index = {c for h, c, v in events if (h, v) == (hour, visit) and self._is_index(c)}
+        is_end = index <= set(ENDS.values())
+        inside = [s for s in stays if s[1] is None or s[1] > hour or (s[0] == hour and not is_end)]
         known = [s[1] for s in inside if s[1] is not None]
         begun = [s[0] for s in inside if s[0] is not None]
         return max(begun, default=None), max(known, default=None)
@@ -199,7 +205,11 @@ STAYS = st.sampled_from(["hospital_stay", "icu_stay"])
 @st.composite
 def tasks(draw: st.DrawFn) -> dict[str, Any]:
     index: dict[str, Any] = {
-        "codes": draw(st.sampled_from(["HOSPITAL_ADMISSION//x", "HOSPITAL_.*", "ICU_ADMISSION.*"])),
+        "codes": draw(
+            st.sampled_from(
+                ["HOSPITAL_ADMISSION//x", "HOSPITAL_.*", "ICU_.*", "HOSPITAL_DISCHARGE.*"]
+            )
+        ),
         "choose": draw(st.sampled_from(["first", "last", "random"])),
         "within": draw(STAYS),
     }
@@ -259,6 +269,16 @@ def test_labels_are_those_of_the_slow_reading(
     assert found == slow.labels
     assert {reason: num for reason, num in made.left_out.items() if num} == dict(+slow.left_out)
     assert made.num_index_events == made.num + sum(made.left_out.values())
+
+
+def test_a_day_case_known_by_its_date_alone_may_be_readmitted(make_site: Any) -> None:
+    rows: list[Row] = [
+        (1, 0.0, "HOSPITAL_ADMISSION//x", 1), (1, 0.0, "HOSPITAL_DISCHARGE//home", 1),
+        (1, 120.0, "HOSPITAL_ADMISSION//x", 2), (2, 9_000.0, "DX//1", None),
+    ]  # fmt: skip
+    task = read_task(task_file("readmission_30_days"))
+    made = make_labels(make_site(rows), task, LIMITS)
+    assert made.labels.column("boolean_value").to_pylist() == [True]
 
 
 def test_the_order_of_rows_and_shards_changes_nothing(make_site: Any, make_task: Any) -> None:
