@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from fedehr_client.importers.engine.database_errors import database_errors
+from fedehr_client.importers.engine.row_source import path_literal
 from fedehr_client.importers.engine.source import RecordsPlan
 from fedehr_client.importers.engine.workspace import Workspace
 
@@ -21,15 +22,35 @@ def sorted_events(workspace: Workspace, plan: RecordsPlan) -> Iterator[pa.Table]
         DataError: memory or disk ran out, or a query of the plan failed.
     """
     with database_errors(workspace.settings):
-        reader = workspace.connection.sql(_query(plan)).to_arrow_reader(CHUNK_EVENTS)
+        rows = _set_aside(workspace, plan) if len(plan.events) > 1 else _checked(plan.events[0])
+        reader = workspace.connection.sql(_query(rows)).to_arrow_reader(CHUNK_EVENTS)
         for batch in reader:
             yield pa.Table.from_batches([batch])
 
 
-def _query(plan: RecordsPlan) -> str:
-    union = " UNION ALL ".join(_SELECT.format(events=events) for events in plan.events)
+def _set_aside(workspace: Workspace, plan: RecordsPlan) -> str:
+    """Write each SELECT's events to disk; returns SQL of them all.
+
+    A sort fed by several SELECTs takes memory for each of them, and more than it was given
+    where a small one comes before a large one (DuckDB 2.0).
+    """
+    files = []
+    for events in plan.events:
+        file = path_literal(workspace.new_file("events.parquet"))
+        workspace.connection.execute(
+            f"COPY ({_checked(events)}) TO {file} (FORMAT parquet, COMPRESSION lz4)"
+        )
+        files.append(file)
+    return f"SELECT * FROM read_parquet([{', '.join(files)}])"
+
+
+def _checked(events: str) -> str:
+    return _SELECT.format(events=events)
+
+
+def _query(rows: str) -> str:
     # Numbers that are none sort beside null, which they become: duplicates then meet.
-    return f"""SELECT * FROM ({union}) ORDER BY subject_id NULLS FIRST, time NULLS FIRST,
+    return f"""SELECT * FROM ({rows}) ORDER BY subject_id NULLS FIRST, time NULLS FIRST,
         code NULLS FIRST, numeric_value NULLS LAST, visit_id NULLS FIRST"""
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 from pathlib import Path
+from typing import Literal
 
 from fedehr_client.importers.engine.csv_file import CsvFile, open_bytes
 from fedehr_client.importers.engine.row_source import LINE_BYTES
@@ -29,7 +30,7 @@ def check_record_count(file: CsvFile, path: Path, num_lines: int, num_records: i
 
 def _count(file: CsvFile, path: Path) -> int | None:
     """Records of the file, the header included; null where one is longer than may be."""
-    quoting = csv.QUOTE_MINIMAL if file.is_quoted else csv.QUOTE_NONE
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if file.is_quoted else csv.QUOTE_NONE
     is_gzip = file.is_gzip or path != file.path
     previous = csv.field_size_limit(LINE_BYTES)
     try:

@@ -50,7 +50,8 @@ def type_column(
     table: SourceTable, column: Column, source: str, source_type: str, *, has_zone: bool
 ) -> TypedColumn:
     """The rules for `column`, read from the SQL `source` of DuckDB's type `source_type`."""
-    name = f"_{column.name}"
+    # A column's own name may be a word of SQL, or no word at all.
+    name = f"_{column.name.encode().hex()}"
     given = (f"{name}_given", _given(source, source_type, table.null_markers))
     if column.kind in ("time", "date"):
         typed = _moment(table, column, name, source_type, has_zone=has_zone)
