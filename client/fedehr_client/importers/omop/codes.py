@@ -13,7 +13,8 @@ BILLING_VOCABULARIES = (
 def load_codes(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the table `codes`: code, description, parent_codes, delay_hours.
 
-    Of several concepts with one code, and of several parents, the lowest number comes first.
+    Of several concepts with one code the one with the lowest number counts; parents are in order
+    of their codes.
     """
     connection.execute(_PARENTS)
     billing = " OR ".join(f"starts_with(code, '{name}')" for name in BILLING_VOCABULARIES)

@@ -2,6 +2,7 @@
 
 import duckdb
 
+from fedehr_client.importers.engine.row_source import path_literal
 from fedehr_client.importers.engine.table import FIRST_YEAR
 from fedehr_client.importers.engine.workspace import Workspace
 from fedehr_client.importers.omop.moments import moment
@@ -27,16 +28,19 @@ _BIRTH = f"""
 
 
 def load_persons(workspace: Workspace) -> None:
-    """Make the table `persons` (subject_id, birth, sex) of the view `person`.
+    """Make the view `persons` (subject_id, birth, sex) of the view `person`.
 
     Raises:
         DataError: there is nobody, or a person_id occurs twice.
     """
     connection = workspace.connection
+    # On disk: a table in memory would take from what the sort is given.
+    file = path_literal(workspace.new_file("persons.parquet"))
     connection.execute(f"""
-        CREATE TABLE persons AS SELECT person_id AS subject_id, {_BIRTH} AS birth,
+        COPY (SELECT person_id AS subject_id, {_BIRTH} AS birth,
             CASE gender_concept_id WHEN 8507 THEN 'M' WHEN 8532 THEN 'F' ELSE 'U' END AS sex
-        FROM person""")
+        FROM person) TO {file} (FORMAT parquet)""")
+    connection.execute(f"CREATE VIEW persons AS FROM read_parquet({file})")
     num, num_distinct, num_unborn = _row(
         connection,
         "SELECT count(*), count(DISTINCT subject_id), count(*) FILTER (birth IS NULL) FROM persons",
