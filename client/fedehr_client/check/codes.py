@@ -34,6 +34,7 @@ def check_codes(
     counts: pd.DataFrame = connection.execute(
         """SELECT code, count(*) AS events, count(DISTINCT subject_id) AS subjects,
             count(numeric_value) FILTER (WHERE isfinite(numeric_value)) AS valued,
+            count(DISTINCT subject_id) FILTER (WHERE isfinite(numeric_value)) AS valued_subjects
         FROM events GROUP BY code ORDER BY subjects DESC, code"""
     ).df()
     findings = [_coverage(counts, codes), _values(counts), _parents(counts, codes)]
@@ -92,7 +93,12 @@ def _top_codes(counts: pd.DataFrame, codes: CodeTable, rule: CellRule) -> pd.Dat
             "description": [descriptions.get(code) or "" for code in top["code"]],
             "subjects": pd.array([rule.subjects(int(n)) for n in top["subjects"]], "Int64"),
             "events": top["events"].tolist(),
-            "with a number": (top["valued"] / top["events"]).round(3).tolist(),
+            "with a number": [
+                rule.figure(round(valued / events, 3), subjects)
+                for valued, events, subjects in zip(
+                    top["valued"], top["events"], top["valued_subjects"], strict=True
+                )
+            ],
         }
     )
 
@@ -128,13 +134,29 @@ def _subjects_by_step(
     }
 
 
+def _told_shares(
+    subjects_by_step: dict[str, tuple[float, int]], rule: CellRule
+) -> dict[str, float | None]:
+    """By step, its share, or None for what rests on too few subjects.
+
+    As all shares make one, the smallest of the others is withheld with a single one.
+    """
+    told = {step: rule.figure(share, num) for step, (share, num) in subjects_by_step.items()}
+    if None in told.values():
+        others = [step for step, share in told.items() if share]
+        told |= dict.fromkeys(sorted(others, key=lambda s: subjects_by_step[s])[:1])
+    return told
+
+
 def _unknown_share(subjects_by_step: dict[str, tuple[float, int]], rule: CellRule) -> Finding:
     share, num_subjects = subjects_by_step["unknown"]
-    figures: dict[str, float | int | str | None] = {
-        "share_of_events": rule.figure(share, num_subjects)
-    }
+    told = _told_shares(subjects_by_step, rule)["unknown"]
+    figures: dict[str, float | int | str | None] = {"share_of_events": told}
     if 0 < num_subjects < rule.min_cell:
         text = "few events have codes that the vocabulary cannot place."
+        return Finding("unknown_codes", Verdict.OK, text, figures)
+    if told is None and share <= NOTABLE_UNKNOWN_SHARE:
+        text = f"at most {NOTABLE_UNKNOWN_SHARE:.0%} of events have codes that it cannot place."
         return Finding("unknown_codes", Verdict.OK, text, figures)
     text = f"{share:.1%} of events have codes that the vocabulary cannot place."
     if share > MOST_UNKNOWN_SHARE:
@@ -151,7 +173,8 @@ def _step_table(subjects_by_step: dict[str, tuple[float, int]], rule: CellRule) 
         {
             "step": list(subjects_by_step),
             "share of events": [
-                rule.figure(round(share, 4), num) for share, num in subjects_by_step.values()
+                None if share is None else round(share, 4)
+                for share in _told_shares(subjects_by_step, rule).values()
             ],
         }
     )

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from fedehr_client.check.cell_rule import CellRule
 from fedehr_client.check.layout import Layout
 from fedehr_client.check.report import Finding, Section, Verdict
+from fedehr_client.erasure.journal import JOURNAL_FILE
 from fedehr_shared.errors import DataError
 from fedehr_shared.meds.folder import SiteFolder
 
@@ -39,6 +40,14 @@ def check_schema(site: SiteFolder) -> list[Finding]:
     return [Finding("schema", Verdict.OK, text, {"num_shards": len(files)})]
 
 
+def check_erasure(site: SiteFolder) -> Finding:
+    """Did an erasure begin here and not end? Those who withdrew would be trained on."""
+    if not (site.path / "metadata" / JOURNAL_FILE).exists():
+        return Finding("erasure", Verdict.OK, "no erasure is half done.")
+    text = "an erasure did not end. Run `fedehr-client erase` with this folder again."
+    return Finding("erasure", Verdict.FAILED, text)
+
+
 def check_structure(site: SiteFolder, layout: Layout, rule: CellRule) -> Section:
     """Order, contiguity and sharding, from a finished scan."""
     faults = {
@@ -58,7 +67,7 @@ def check_structure(site: SiteFolder, layout: Layout, rule: CellRule) -> Section
             "num_events": rule.figure(layout.num_events, layout.num_subjects),
         },
     )
-    return Section("Files and order", (*check_schema(site), size, *findings))
+    return Section("Files and order", (*check_schema(site), check_erasure(site), size, *findings))
 
 
 def _data_problem(file: Path) -> str | None:

@@ -133,6 +133,11 @@ def test_few_subjects_with_a_fault_are_not_counted(
     assert f"fewer than {MIN_CELL}" in finding.text
 
 
+def test_an_erasure_that_did_not_end_is_found(site: Any, check: Callable[..., Any]) -> None:
+    (site.path / "metadata" / "erasing.json").write_text("{}")
+    assert _failed(check(site)) == {"erasure"}
+
+
 def test_missing_and_foreign_files_are_said(site: Any, check: Callable[..., Any]) -> None:
     site.splits_file.unlink()
     assert _failed(check(site)) == {"schema"}
@@ -167,6 +172,29 @@ def test_a_study_whose_task_is_missing_or_whose_codes_are_foreign_fails(
         "Known to the vocabulary"
     ]
     assert shares.set_index("step")["share of events"]["exact"] == 0
+
+
+def test_a_withheld_share_of_codes_is_not_what_the_others_leave(
+    site: Any, check: Callable[..., Any], rewrite: Callable[..., None]
+) -> None:
+    from fedehr_shared.vocabulary.vocabulary import Vocabulary
+
+    known = pq.read_table(site.codes_file)["code"].to_pylist()
+
+    def rare(table: pa.Table) -> pa.Table:
+        codes = table["code"].to_pylist()
+        return _with(table, "code", ["RARE//1", *codes[1:]])
+
+    rewrite(site.data_files[0], rare)
+    rewrite(
+        site.codes_file,
+        lambda t: pa.concat_tables([t, _with(t.slice(0, 1), "code", ["RARE//1"])]),
+    )
+    vocabulary = Vocabulary(tuple(known), (None,) * len(known))
+    report = check(site, vocabulary=vocabulary)
+    codes = next(s for s in report.sections if s.title == "Codes")
+    shares = codes.tables["Known to the vocabulary"].set_index("step")["share of events"]
+    assert shares[["exact", "unknown"]].isna().all()
 
 
 def _subject_counts(value: Any, name: str = "") -> Iterator[int | None]:
