@@ -4,7 +4,9 @@ import hashlib
 import itertools
 import json
 import os
+import resource
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedehr_client.importers.engine.event_sort import read_stream
 from fedehr_client.importers.engine.memory import parse_bytes
 from fedehr_client.importers.engine.settings import ImportSettings
 from fedehr_client.importers.engine.source import Importer, RecordsPlan, ReportStep
@@ -191,6 +194,32 @@ def test_a_failing_query_shows_no_content(tmp_path: Path) -> None:
     with pytest.raises(DataError) as refused:
         write_records(plan, tmp_path / "site", SETTINGS, _silent)
     assert "SECRET" not in str(refused.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_query_that_fails_while_it_streams_shows_no_content(tmp_path: Path) -> None:
+    with Workspace(SETTINGS, beside=tmp_path) as workspace:
+        reader = workspace.connection.sql(
+            """SELECT CASE WHEN range = 900000 THEN CAST('SECRET' || range AS BIGINT)
+            ELSE range END FROM range(1000000)"""
+        ).to_arrow_reader(1000)
+        with pytest.raises(DataError) as refused:
+            for _ in read_stream(reader, workspace):
+                pass
+    assert "SECRET" not in str(refused.value)
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for a full disk."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(DataError, match="disk of"):
+            write_records(_rows(range(500_000), 1), tmp_path / "site", SETTINGS, _silent)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        signal.signal(signal.SIGXFSZ, previous)
     assert not list(tmp_path.iterdir())
 
 

@@ -25,10 +25,17 @@ def database_errors(settings: ImportSettings) -> Iterator[None]:
     except duckdb.Error as error:
         if _is_disk_full(error):
             raise DataError(_describe_disk(settings)) from None
-        raise DataError(
-            f"a query over the source tables failed ({type(error).__name__}). The tables are not "
-            "what the importer expects; check them against its documentation, or report it."
-        ) from None
+        raise DataError(_describe_query(type(error).__name__)) from None
+
+
+def streamed_error(settings: ImportSettings, text: str) -> DataError:
+    """The same for an error that reached us through an Arrow stream, which has a text alone."""
+    kind = text.partition(":")[0].partition(" Error")[0]
+    if kind == "Out of Memory":
+        return DataError(_describe_shortage(settings, text))
+    if any(sign in text.lower() for sign in _DISK_FULL):
+        return DataError(_describe_disk(settings))
+    return DataError(_describe_query(f"{kind} error" if kind.replace(" ", "").isalpha() else "?"))
 
 
 def is_about_resources(error: duckdb.Error) -> bool:
@@ -52,8 +59,16 @@ def _describe_disk(settings: ImportSettings) -> str:
     )
 
 
+def _describe_query(kind: str) -> str:
+    return (
+        f"a query over the source tables failed ({kind}). The tables are not what the importer "
+        "expects; check them against its documentation, or report it."
+    )
+
+
+_DISK_FULL = ("no space left", "disk quota", "file too large")
+
+
 def _is_disk_full(error: duckdb.Error) -> bool:
     text = str(error).lower()
-    return isinstance(error, duckdb.IOException) and (
-        "no space left" in text or "disk quota" in text or "file too large" in text
-    )
+    return isinstance(error, duckdb.IOException) and any(sign in text for sign in _DISK_FULL)

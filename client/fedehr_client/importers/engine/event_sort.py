@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from fedehr_client.importers.engine.database_errors import database_errors
+from fedehr_client.importers.engine.database_errors import database_errors, streamed_error
 from fedehr_client.importers.engine.row_source import path_literal
 from fedehr_client.importers.engine.source import RecordsPlan
 from fedehr_client.importers.engine.workspace import Workspace
@@ -24,8 +24,24 @@ def sorted_events(workspace: Workspace, plan: RecordsPlan) -> Iterator[pa.Table]
     with database_errors(workspace.settings):
         rows = _set_aside(workspace, plan) if len(plan.events) > 1 else _checked(plan.events[0])
         reader = workspace.connection.sql(_query(rows)).to_arrow_reader(CHUNK_EVENTS)
-        for batch in reader:
-            yield pa.Table.from_batches([batch])
+    for batch in read_stream(reader, workspace):
+        yield pa.Table.from_batches([batch])
+
+
+def read_stream(reader: pa.RecordBatchReader, workspace: Workspace) -> Iterator[pa.RecordBatch]:
+    """The batches of a query's stream.
+
+    Raises:
+        DataError: memory or disk ran out, or the query failed.
+    """
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except (OSError, pa.ArrowException) as error:
+            raise streamed_error(workspace.settings, str(error)) from None
+        yield batch
 
 
 def _set_aside(workspace: Workspace, plan: RecordsPlan) -> str:

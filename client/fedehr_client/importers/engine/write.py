@@ -1,6 +1,9 @@
 """`write_records`: from an importer's plan to a whole site folder, or to nothing at all."""
 
+import errno
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fedehr_client.importers.engine.previous_site import PreviousSite
@@ -9,6 +12,7 @@ from fedehr_client.importers.engine.site_import import write_site_records
 from fedehr_client.importers.engine.source import Importer, ReportStep, settings_for
 from fedehr_client.importers.engine.workspace import Workspace
 from fedehr_client.importers.summary import ImportSummary
+from fedehr_shared.errors import DataError
 from fedehr_shared.meds.new_folder import new_folder
 
 
@@ -27,7 +31,7 @@ def write_records(
     """
     started = time.monotonic()
     settings = settings_for(importer, settings)
-    with new_folder(out, replace=settings.replace) as folder:
+    with _full_disk_named(out), new_folder(out, replace=settings.replace) as folder:
         # Only now is it locked, and a replacement that was killed is undone.
         previous = PreviousSite(out, importer.kind, settings.split_key) if out.exists() else None
         with Workspace(settings, beside=out.parent) as workspace:
@@ -45,3 +49,15 @@ def write_records(
         tables=dict(workspace.bad_rows.to_dict()),
         seconds=time.monotonic() - started,
     )
+
+
+@contextmanager
+def _full_disk_named(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise DataError(
+            f"the disk of {out.parent} is full. Free some space, or name another folder."
+        ) from error
