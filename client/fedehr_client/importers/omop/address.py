@@ -39,10 +39,12 @@ class DatabaseAddress:
             _ = parts.port
         except ValueError:
             parts = SplitResult("", "", "", "", "")
-        if parts.scheme not in SCHEMES or parts.fragment:
+        # An @ after the host: a password with / or ? in it was taken apart.
+        rest = parts.path + parts.query
+        if parts.scheme not in SCHEMES or parts.fragment or "@" in rest:
             raise UsageError(
                 "the database's URL cannot be read. Write postgresql://USER@HOST:PORT/DATABASE, "
-                "with special characters percent-encoded (# as %23)."
+                "with special characters percent-encoded (# as %23, / as %2F)."
             )
         return cls(parts)
 
