@@ -8,7 +8,7 @@ import psutil
 
 from fedehr_shared.errors import UsageError
 
-OUTSIDE_BYTES = 85_000_000
+OUTSIDE_BYTES = 100_000_000
 """What neither the base nor DuckDB counts: Arrow batches, Parquet writers, and the buffers of
 DuckDB's merge. They take up to 160 MB (measured at 10 M events); the rest is what may lie
 above the limit."""
