@@ -13,6 +13,8 @@ from fedehr_shared.wire.payload import Payload
 from fedehr_shared.wire.vocabulary_payload import report_from_payload
 from fedehr_shared.wire.work import Work, WorkId
 
+_LONGEST_NAME = 200
+
 
 class VocabularyPhase:
     """Collects what the sites report."""
@@ -50,6 +52,8 @@ class VocabularyPhase:
                 for, or its name is taken.
         """
         report = report_from_payload(payload)
+        if not 0 < len(report.site) <= _LONGEST_NAME or not report.site.isprintable():
+            raise WireError("a site's name is empty, too long or not printable.")
         if report.site in self._reports:
             raise WireError(f"two nodes call themselves site '{report.site}'.")
         least = min(
@@ -61,6 +65,7 @@ class VocabularyPhase:
             raise WireError(f"site '{report.site}' sent a count below min_cell.")
         if max(report.num_subjects_by_code.values(), default=0) > report.num_subjects:
             raise WireError(f"site '{report.site}' counts more subjects at a code than it has.")
+        _check_histograms(report)
         self._check_asked(report)
         self._reports[report.site] = report
         return report.site
@@ -108,3 +113,10 @@ class VocabularyPhase:
         positive = sum(positive for _, positive in told)
         negative = sum(num for num, _ in told) - positive
         return math.log(positive / negative) if told else 0.0
+
+
+def _check_histograms(report: VocabularyReport) -> None:
+    """Noise may lift a histogram above the number of subjects."""
+    sums = [sum(histogram.counts) for histogram in report.histograms.values()]
+    if report.noise is None and max(sums, default=0) > report.num_subjects:
+        raise WireError(f"site '{report.site}' counts more subjects in a histogram than it has.")

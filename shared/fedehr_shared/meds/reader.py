@@ -66,7 +66,10 @@ def read_splits(site: SiteFolder) -> dict[int, str]:
     splits = table.column("split").to_pylist()
     unknown = set(splits) - set(SPLITS)
     if unknown:
-        raise DataError(f"{site.splits_file} names unknown splits {sorted(unknown)}; use {SPLITS}.")
+        raise DataError(
+            f"{site.splits_file} names {len(unknown)} split(s) other than {', '.join(SPLITS)}. "
+            "Import the records again."
+        )
     return dict(zip(table.column("subject_id").to_pylist(), splits, strict=True))
 
 

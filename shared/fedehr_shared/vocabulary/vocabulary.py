@@ -20,6 +20,8 @@ FORMAT = 2
 
 PAD, UNKNOWN, MASK, START = 0, 1, 2, 3
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[MASK]", "[START]")
+_MOST_HASH_BUCKETS = 4_096
+"""As in a study: a few digits of a message must not ask a site for all of its memory."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,13 @@ class Vocabulary:
     num_hash_buckets: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse doubled codes, cuts that do not rise and a negative number of buckets."""
+        """Refuse doubled codes, cuts that do not rise and a strange number of buckets."""
         if len(self.codes) != len(self.cuts) or len(set(self.codes)) != len(self.codes):
             raise WireError("a vocabulary names a code twice or lacks its cuts. Ask again.")
-        if self.num_hash_buckets < 0:
-            raise WireError("a vocabulary has fewer than 0 buckets. Ask again.")
+        if not 0 <= self.num_hash_buckets <= _MOST_HASH_BUCKETS:
+            raise WireError(
+                f"a vocabulary has a number of buckets outside 0 to {_MOST_HASH_BUCKETS}. Ask again."
+            )
         for cuts in self.cuts:
             if cuts is not None and (
                 list(cuts) != sorted(set(cuts)) or any(not 0 <= c <= NUM_EDGES for c in cuts)

@@ -14,6 +14,8 @@ from fedehr_shared.vocabulary.report import VocabularyReport
 from fedehr_shared.wire.payload import Payload, Values
 
 _NO_PARENT = -1
+_MOST_SUBJECTS = 2**40
+"""More than there are people. Sums of such counts over all sites stay exact in 64 bits."""
 
 
 def report_to_payload(report: VocabularyReport) -> Payload:
@@ -55,7 +57,7 @@ def report_from_payload(payload: Payload) -> VocabularyReport:
     asked = "codes" in payload.values or "histograms" in payload.values
     try:
         codes = payload.texts("codes", "code") if asked else []
-        return VocabularyReport(
+        report = VocabularyReport(
             site=payload.text("report", "site"),
             num_subjects=payload.integer("report", "num_subjects"),
             num_subjects_by_code=_counts(payload, codes, unit) if asked else {},
@@ -67,6 +69,18 @@ def report_from_payload(payload: Payload) -> VocabularyReport:
         )
     except ValueError as error:
         raise WireError("lists of a vocabulary answer differ in length.") from error
+    if _greatest(report) > _MOST_SUBJECTS:
+        raise WireError("a vocabulary answer counts more subjects than there are people.")
+    return report
+
+
+def _greatest(report: VocabularyReport) -> int:
+    """The greatest of its counts."""
+    return max(
+        [report.num_subjects, *report.num_subjects_by_code.values()]
+        + [sum(histogram.counts) for histogram in report.histograms.values()]
+        + [num for num, _ in report.labels.values()]
+    )
 
 
 def _code_values(report: VocabularyReport) -> Values:

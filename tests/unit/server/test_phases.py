@@ -192,6 +192,28 @@ def test_a_vocabulary_answer_that_breaks_the_cell_rule_is_refused(
     assert phase.num_subjects == {"north": 40}
 
 
+@pytest.mark.parametrize("num", [60, 10**12, 2**62])
+@pytest.mark.parametrize("unit", [1, 2**62])
+def test_a_histogram_of_more_subjects_than_there_are_is_refused(
+    make_study: Callable[..., Any], num: int, unit: int
+) -> None:
+    """Sums of such counts would overflow, or drown every other site's."""
+    payload = report_to_payload(_report(unit=1))
+    assert payload.values["histograms"]["num_units"]
+    payload.values["histograms"]["num_units"] = [num] * len(
+        payload.values["histograms"]["num_units"]  # type: ignore[arg-type]
+    )
+    payload.values["report"] |= {"unit": unit, "num_subjects": 40 * unit}
+    with pytest.raises(WireError, match="more subjects"):
+        VocabularyPhase(make_study()).accept(payload)
+
+
+@pytest.mark.parametrize("name", ["", "\x1b[31mred", "a\nb", "x" * 1_000])
+def test_a_site_s_name_may_be_printed(make_study: Callable[..., Any], name: str) -> None:
+    with pytest.raises(WireError, match="name"):
+        VocabularyPhase(make_study()).accept(report_to_payload(_report(name)))
+
+
 @pytest.mark.parametrize("record", ["report", "codes", "histograms", "labels"])
 def test_a_vocabulary_answer_without_a_record_is_refused(
     make_study: Callable[..., Any], record: str

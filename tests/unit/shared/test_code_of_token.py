@@ -2,6 +2,7 @@
 
 import pytest
 
+from fedehr_shared.errors import WireError
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 
 
@@ -16,3 +17,11 @@ def test_a_code_and_its_value_bins_share_a_number_and_nothing_else_does(
     for name, number in zip(owners, numbers, strict=True):
         for other_name, other in zip(owners, numbers, strict=True):
             assert (number == other) == (name == other_name)
+
+
+@pytest.mark.parametrize("num_hash_buckets", [-1, 4_097, 10**12])
+def test_a_vocabulary_of_more_buckets_than_a_study_may_ask_for_is_refused(
+    num_hash_buckets: int,
+) -> None:
+    with pytest.raises(WireError, match="buckets"):
+        Vocabulary(("A",), (None,), num_hash_buckets)
