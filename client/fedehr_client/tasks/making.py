@@ -1,6 +1,7 @@
 """Making labels: every task of every site is labelled and tested before any file is written."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from fedehr_client.tasks.site_query import QueryLimits
 from fedehr_shared.config.section import parse
 from fedehr_shared.errors import DataError, UsageError
 from fedehr_shared.meds.folder import FederationFolder, SiteFolder
+from fedehr_shared.meds.folder_lock import try_lock_folder
 
 ReportStep = Callable[[str], None]
 """Told the name of each step as it begins."""
@@ -89,8 +91,31 @@ def make_all(
     """Label all sites, test all labels, then write them.
 
     Raises:
-        DataError: labels exist already, leak, or cannot be made.
+        DataError: labels exist already, leak, or cannot be made; or a site is being changed.
     """
+    with _undisturbed(sites):
+        return _make_all(sites, tasks, rules, report_step)
+
+
+@contextmanager
+def _undisturbed(sites: Sequence[SiteFolder]) -> Iterator[None]:
+    """Keep erasures away: one that ends meanwhile would find its subjects labelled again."""
+    with ExitStack() as stack:
+        for site in sites:
+            metadata = site.path / "metadata"
+            if metadata.is_dir() and not stack.enter_context(try_lock_folder(metadata)):
+                raise DataError(
+                    f"another process is changing {site.path}. Repeat when it has ended."
+                )
+        yield
+
+
+def _make_all(
+    sites: Sequence[SiteFolder],
+    tasks: Sequence[tuple[TaskDefinition, str]],
+    rules: MakingRules,
+    report_step: ReportStep,
+) -> list[MadeLabels]:
     made: list[MadeLabels] = []
     files: dict[Path, list[LabelFile]] = {site.path: [] for site in sites}
     for site in sites:
@@ -131,17 +156,18 @@ def import_labels(
         UsageError: there is no such time zone.
     """
     imported = parse({"name": task, "kind": kind}, ImportedTask, "--task")
-    refuse_existing(site, task, rules.replace)
-    given = read_label_file(file, site, kind, timezone, max_bad_share)
-    report = None
-    if kind == "binary":
-        roles = LeakRoles.of_imported()
-        report = check_leakage(site, task, given.labels, roles, rules.limits)
-        _refuse_leak(report, site, rules)
-    about = "".join(f'{key} = "{value}"\n' for key, value in imported.model_dump().items())
-    text = (_header(rules, report) if report else "") + about
-    write_label_files(site, [LabelFile(task, given.labels, text)])
-    return given.to_dict(), report
+    with _undisturbed([site]):
+        refuse_existing(site, task, rules.replace)
+        given = read_label_file(file, site, kind, timezone, max_bad_share)
+        report = None
+        if kind == "binary":
+            roles = LeakRoles.of_imported()
+            report = check_leakage(site, task, given.labels, roles, rules.limits)
+            _refuse_leak(report, site, rules)
+        about = "".join(f'{key} = "{value}"\n' for key, value in imported.model_dump().items())
+        text = (_header(rules, report) if report else "") + about
+        write_label_files(site, [LabelFile(task, given.labels, text)])
+        return given.to_dict(), report
 
 
 def _refuse_leak(report: LeakageReport, site: SiteFolder, rules: MakingRules) -> None:

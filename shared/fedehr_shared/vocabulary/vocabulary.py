@@ -47,7 +47,7 @@ class Vocabulary:
             raise WireError("a vocabulary names a code twice or lacks its cuts. Ask again.")
         if not 0 <= self.num_hash_buckets <= _MOST_HASH_BUCKETS:
             raise WireError(
-                f"a vocabulary has a number of buckets outside 0 to {_MOST_HASH_BUCKETS}. Ask again."
+                f"a vocabulary's buckets are not within 0 to {_MOST_HASH_BUCKETS}. Ask again."
             )
         for cuts in self.cuts:
             if cuts is not None and (
