@@ -30,7 +30,7 @@ DELAYS = {
     "HR": 0.0, "LAB//a": 0.0, "DX//1": 72.0, "DX//2": 2.0, "NEW//1": 0.0, "MEDS_DEATH": 0.0,
     "ICU_ADMISSION//x": 0.0, "BILL//9": 72.0, "SEX//F": 0.0, "MEDS_BIRTH": 0.0,
 }  # fmt: skip
-TIMED = tuple(code for code in DELAYS if code not in ("SEX//F", "MEDS_BIRTH"))
+TIMED = tuple(code for code in DELAYS if code != "SEX//F")
 VOCABULARY = Vocabulary(
     ("DX", "DX//2", "HR", "LAB//a", "MEDS_DEATH", "BILL//9", "SEX//F"),
     (None, None, tuple(bin_of(np.asarray([60.0, 80.0])).tolist()), (), None, None, None),

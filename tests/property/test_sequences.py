@@ -136,19 +136,19 @@ def _slow_store(
     subjects: dict[int, tuple[float, list[tuple[int, int, float, int]]]] = {}
     for subject in dict.fromkeys(events.subject_ids.tolist()):
         rows: list[tuple[int | None, str, float, int]] = []
-        birth: int | None = None
+        births: list[int] = []
         for i in np.flatnonzero(events.subject_ids == subject):
             code, time = NAMES[events.code_indices[i]], int(events.times[i])
             if code == BIRTH_CODE and time != NO_TIME:
-                birth = time
+                births.append(time)
             delay = 0 if code == BIRTH_CODE else float(CODES.delay_hours[events.code_indices[i]])
             known = None if time == NO_TIME else time + round(delay * HOUR)
             rows.append((known, code, float(events.values[i]), int(events.visit_ids[i])))
         rows.sort(key=lambda row: NO_TIME if row[0] is None else row[0])
         timed = [t for t, code, _, _ in rows if t is not None and code != BIRTH_CODE]
         first = min(timed) if timed else np.iinfo(np.int64).max
-        unknown = birth is None or not timed
-        age = np.nan if unknown else (first - (birth or 0)) / (365.25 * 24 * HOUR)
+        births = [time for time in births if timed and time <= first]
+        age = (first - births[-1]) / (365.25 * 24 * HOUR) if births else np.nan
         stays: list[int] = []
         latest: dict[tuple[int, str], int] = {}
         tokens = []

@@ -119,8 +119,8 @@ def _first_times_and_ages(
     `NEVER` where there is none: an input has static events only beside a timed one, or their
     presence would tell that nothing happened later either.
 
-    The last birth counts where there are several; without one, or without a timed event, the
-    age is NaN.
+    A birth after that event is none: it would change an input that ends before it. The last of
+    the others counts; without one, or without a timed event, the age is NaN.
 
     Shape: `[subjects]` each.
     """
@@ -133,9 +133,10 @@ def _first_times_and_ages(
         firsts += passed
     has_any = firsts < ends
     first_times = np.where(has_any, times.take(firsts, mode="clip"), NEVER)
-    births = births[times[births] != NO_TIME]
+    whose = subjects.subjects_of(births)
+    in_time = (times[births] != NO_TIME) & (times[births] <= first_times[whose])
     born = np.full(subjects.starts.size, np.nan)
-    born[subjects.subjects_of(births)] = times[births]
+    born[whose[in_time]] = times[births[in_time]]
     born[~has_any] = np.nan
     years = (first_times - born) / _MICROSECONDS_PER_YEAR
     return first_times, years.astype(np.float32)
