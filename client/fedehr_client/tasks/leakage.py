@@ -1,8 +1,8 @@
 """The leakage test: a label must not be readable in the input it is predicted from.
 
 1. No event that settles the label (outcome, competing event, end of the stay) may be known
-   after the index event and by the prediction; nor may a death or a discharge have no time, as
-   an event without one is in every input.
+   after the index event and by the prediction, and no death at all by then; nor may a death or a
+   discharge have no time, as an event without one is in every input.
 2. No simple rule may rank the labels nearly perfectly: the presence of any one code, the
    number of events, or the hours since the last one, among what is known from the beginning of
    the visit to the prediction, or has no time. That finds what the definition does not name:
@@ -64,7 +64,8 @@ class LeakRoles:
             settling={
                 "outcome": task.outcome.codes or "",
                 "competing": task.competing.codes if task.competing else "",
-                "end_of_stay": "|".join([DEATH, *ends]),
+                "death": DEATH,
+                "end_of_stay": "|".join(ends),
             },
             ends_at_prediction=at_end,
         )
@@ -75,7 +76,7 @@ class LeakRoles:
         return cls(
             index="|".join(BEGINS.values()),
             gap_us=None,
-            settling={"end_of_stay": f"{DEATH}|{ENDS['hospital_stay']}"},
+            settling={"death": DEATH, "end_of_stay": ENDS["hospital_stay"]},
             ends_at_prediction=True,
         )
 
@@ -162,20 +163,22 @@ def _add_labelled(connection: duckdb.DuckDBPyConnection, gap_us: int | None) -> 
 
 
 def _count_visible(connection: duckdb.DuckDBPyConnection, roles: LeakRoles) -> dict[str, int]:
-    before = "<" if roles.ends_at_prediction else "<="
+    before = dict.fromkeys(roles.settling, "<=")
+    if roles.ends_at_prediction:
+        before["end_of_stay"] = "<"
+    after = dict.fromkeys(roles.settling, "known > index_time") | {"death": "TRUE"}
     # A diagnosis without a time may be an old one; an end of life or stay is none.
+    timeless = {kind: kind in ("death", "end_of_stay") for kind in roles.settling}
     conditions = {
-        kind: f"{kind} AND coalesce(known {before} prediction_time, TRUE)"
-        if kind == "end_of_stay"
-        else f"{kind} AND known <= prediction_time"
+        kind: f"{kind} AND coalesce("
+        f"known {before[kind]} prediction_time AND {after[kind]}, {timeless[kind]})"
         for kind in roles.settling
     }
     columns = ", ".join(
         f"count(DISTINCT subject_id) FILTER ({condition})" for condition in conditions.values()
     )
     row = connection.execute(
-        f"""SELECT {columns} FROM marked JOIN labelled USING (subject_id)
-        WHERE coalesce(known > index_time, TRUE)"""
+        f"SELECT {columns} FROM marked JOIN labelled USING (subject_id)"
     ).fetchall()[0]
     return dict(zip(conditions, row, strict=True))
 

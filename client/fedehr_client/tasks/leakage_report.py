@@ -50,7 +50,8 @@ class LeakageReport:
         num_positive: labels that are true.
         num_negative: labels that are false.
         visible: labelled subjects whose input shows, after the index event, an event that
-            settles the label, by kind (`outcome`, `competing`, `end_of_stay`).
+            settles the label, by kind (`outcome`, `competing`, `death`,
+            `end_of_stay`).
         rules: the best rules, best first; all that are above the limit are there.
         num_events_held_back: events that had happened by the prediction and were not yet
             known, as billing codes are; the input does not hold them.

@@ -1,6 +1,7 @@
 """The leakage test finds what gives a label away, and nothing else."""
 
 import random
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -82,7 +83,7 @@ def test_an_honest_task_is_not_accused(make_site: Any, long_stay: Any) -> None:
     assert report.has_enough
     assert not report.is_leaking
     assert 0 < len(report.rules) <= 5
-    assert set(report.visible) == {"outcome", "competing", "end_of_stay"}
+    assert set(report.visible) == {"outcome", "competing", "death", "end_of_stay"}
 
 
 def test_a_published_long_stay_task_is_found_to_read_its_label(
@@ -155,7 +156,7 @@ def test_a_death_that_a_file_predicts_too_late_is_found(make_site: Any) -> None:
     site = make_site([*rows, (7, 20.0, "MEDS_DEATH", 7)])
     labels = _labels(site, {s: (21.0, s == 7) for s in range(1, 20)})
     report = check_leakage(site, "death", labels, LeakRoles.of_imported(), LIMITS)
-    assert report.visible == {"end_of_stay": 1}
+    assert report.visible == {"death": 1, "end_of_stay": 0}
     earlier = _labels(site, {s: (19.0, s == 7) for s in range(1, 20)})
     assert not check_leakage(site, "death", earlier, LeakRoles.of_imported(), LIMITS).is_leaking
 
@@ -192,5 +193,17 @@ def test_what_has_no_time_is_in_every_input_and_is_tested_too(
     report = _check(make_site(rows + sexes + told), long_stay)
     assert [rule.name for rule in report.leaking_rules] == ["DESTINATION//ward present"]
     report = _check(make_site([*rows, *sexes, (3, None, "MEDS_DEATH", None)]), long_stay)
-    assert report.visible["end_of_stay"] == 1
+    assert report.visible["death"] == 1
     assert report.is_leaking
+
+
+def test_a_death_at_the_prediction_is_seen_where_days_alone_are_known(make_site: Any) -> None:
+    rows: list[Any] = [(s, 0.0, "HOSPITAL_ADMISSION//x", s) for s in range(1, 5)]
+    rows += [(5, 24.0, "HOSPITAL_ADMISSION//x", 5), (5, 24.0, "MEDS_DEATH", None)]
+    rows += [(1, 24.0, "MEDS_DEATH", None), (2, 24.0, "HOSPITAL_DISCHARGE//home", 2)]
+    times = [datetime(2020, 1, 2)] * 5
+    columns = {"subject_id": [1, 2, 3, 4, 5], "prediction_time": times}
+    values = [True, False, False, True, True]
+    labels = pa.table(columns | {"boolean_value": values}, LABELS_SCHEMA)
+    report = check_leakage(make_site(rows), "own", labels, LeakRoles.of_imported(), LIMITS)
+    assert report.visible == {"death": 2, "end_of_stay": 0}
