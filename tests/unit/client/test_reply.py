@@ -52,7 +52,7 @@ def test_an_unforeseen_failure_quotes_nothing(
     def burst(*_: object) -> Payload:
         raise error
 
-    monkeypatch.setattr(answers, "_count", burst)
+    monkeypatch.setattr(answers.VocabularyAnswer, "payload", burst)
     location = _location(hospitals.sites[0], tmp_path / "work")
     with caplog.at_level(logging.ERROR, "fedehr.client"):
         payload = reply_to(lambda: _request(make_study()), lambda: location)
