@@ -74,7 +74,8 @@ def _import_federation(
         raise UsageError(
             "--replace takes the place of one site, and this import makes several, whose "
             "subjects may change sites. Import into a new folder: with the same --split-key "
-            "every subject's split is the same."
+            "every subject's split is the same. Whoever was erased from the old one is erased from "
+            "the new one by the same command."
         )
     with new_folder(out) as folder, Workspace(settings, beside=out.parent) as workspace:
         return importer.write(folder, workspace, report_step)
