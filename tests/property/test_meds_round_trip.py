@@ -186,7 +186,9 @@ def _check(site: SiteFolder, dataset: Dataset) -> None:
 
 
 def _import(source: Path, out: Path) -> Any:
-    return run_import(MedsImporter(source), out, ImportSettings(), lambda _: None)
+    return run_import(
+        MedsImporter(source), out, ImportSettings(memory_limit_bytes=8 * 10**9), lambda _: None
+    )
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

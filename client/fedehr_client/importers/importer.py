@@ -57,16 +57,6 @@ def _require_apart(source: Path, out: Path) -> None:
         )
 
 
-def import_records(
-    importer: FederationImporter,
-    out: Path,
-    report_step: ReportStep,
-    settings: ImportSettings | None = None,
-) -> ImportSummary:
-    """`run_import` of a federation folder, by default with the usual settings."""
-    return _import_federation(importer, out, settings or ImportSettings(), report_step)
-
-
 def _import_federation(
     importer: FederationImporter, out: Path, settings: ImportSettings, report_step: ReportStep
 ) -> ImportSummary:

@@ -85,7 +85,12 @@ def import_tables(tmp_path: Path, save_tables: Callable[..., Path]) -> Callable[
         file.write_text(mapping if "[source]" in mapping else HEAD + mapping, encoding="utf-8")
         importer = CsvImporter(folder / "tables", Mapping.load(file), folder)
         out = folder / "site"
-        summary = write_records(importer, out, ImportSettings(**settings), lambda step: None)
+        summary = write_records(
+            importer,
+            out,
+            ImportSettings(**{"memory_limit_bytes": 8 * 10**9, **settings}),
+            lambda step: None,
+        )
         return Imported(out, summary)
 
     return run

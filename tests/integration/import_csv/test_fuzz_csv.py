@@ -32,7 +32,7 @@ from hostile import CANARY, MAPPING, csv_bytes, mapping_values, parquet_bytes
 SOUND = tomllib.loads(MAPPING)
 NUM_INNER, NUM_WHOLE = 300, 40
 NUM_INNER_LONG, NUM_WHOLE_LONG = 4_000, 1_000
-ALL_BAD = ImportSettings(max_bad_share=1.0)
+ALL_BAD = ImportSettings(max_bad_share=1.0, memory_limit_bytes=8 * 10**9)
 
 
 def _cases(num: int) -> Callable[..., Any]:

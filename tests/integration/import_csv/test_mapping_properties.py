@@ -88,7 +88,9 @@ def test_events_are_those_that_python_makes_of_the_rows_in_any_order(
     for name, order in (("a", rows), ("b", shuffled)):
         source = save_tables(place / f"tables-{name}", {"x": order})
         importer = CsvImporter(source, MAPPING, place)
-        summary = write_records(importer, place / name, ImportSettings(), lambda step: None)
+        summary = write_records(
+            importer, place / name, ImportSettings(memory_limit_bytes=8 * 10**9), lambda step: None
+        )
         files = sorted((place / name / "data").glob("*.parquet"))
         found.append([row for file in files for row in pq.read_table(file).to_pylist()])
         unnamed = sum(not row["c"] for row in rows)

@@ -18,7 +18,8 @@ from sklearn.metrics import roc_auc_score
 
 from fedehr_client.importers.eicu.importer import EicuImporter
 from fedehr_client.importers.eicu.site_by import SiteBy
-from fedehr_client.importers.importer import import_records
+from fedehr_client.importers.engine.settings import ImportSettings
+from fedehr_client.importers.importer import run_import
 from fedehr_client.importers.summary import ImportSummary
 from fedehr_shared.meds.folder import FederationFolder, SiteFolder
 from fedehr_shared.meds.schema import SPLITS
@@ -43,7 +44,7 @@ Imported = tuple[FederationFolder, ImportSummary]
 
 
 def _run(importer: EicuImporter, out: Path) -> ImportSummary:
-    return import_records(importer, out, lambda _: None)
+    return run_import(importer, out, ImportSettings(memory_limit_bytes=8 * 10**9), lambda _: None)
 
 
 @pytest.fixture(scope="session")

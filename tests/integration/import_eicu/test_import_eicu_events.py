@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 
 from fedehr_client.importers.eicu.importer import EicuImporter
-from fedehr_client.importers.importer import import_records
+from fedehr_client.importers.engine.settings import ImportSettings
+from fedehr_client.importers.importer import run_import
 from fedehr_shared.meds.folder import FederationFolder
 
 
 def _run(importer: EicuImporter, out: Path) -> None:
-    import_records(importer, out, lambda _: None)
+    run_import(importer, out, ImportSettings(memory_limit_bytes=8 * 10**9), lambda _: None)
 
 
 def _all_events(folder: FederationFolder) -> pd.DataFrame:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fedehr_client.importers.eicu.importer import EicuImporter
-from fedehr_client.importers.importer import import_records
+from fedehr_client.importers.engine.settings import ImportSettings
+from fedehr_client.importers.importer import run_import
 from fedehr_client.training.examples import select_examples
 from fedehr_shared.meds.folder import FederationFolder, SiteFolder
 from fedehr_shared.meds.reader import Events, read_events, read_labels, read_splits
@@ -20,7 +21,7 @@ TASKS = ["in_hospital_death", "long_stay"]
 @pytest.fixture(scope="session")
 def sites(source: EicuImporter, tmp_path_factory: pytest.TempPathFactory) -> list[SiteFolder]:
     out: Path = tmp_path_factory.mktemp("inputs") / "out"
-    import_records(source, out, lambda _: None)
+    run_import(source, out, ImportSettings(memory_limit_bytes=8 * 10**9), lambda _: None)
     return FederationFolder(out).sites
 
 

@@ -19,7 +19,9 @@ HERE = Path(__file__).parent
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    with Workspace(ImportSettings(max_bad_share=1.0), beside=tmp_path) as opened:
+    with Workspace(
+        ImportSettings(memory_limit_bytes=8 * 10**9, max_bad_share=1.0), beside=tmp_path
+    ) as opened:
         yield opened
 
 

@@ -34,7 +34,9 @@ def _near_changes(zone: str) -> list[datetime]:
 
 @pytest.mark.parametrize("zone", ZONES)
 def test_local_times_become_utc_as_the_standard_library_says(zone: str, tmp_path: Path) -> None:
-    with Workspace(ImportSettings(timezone=zone), beside=tmp_path) as workspace:
+    with Workspace(
+        ImportSettings(memory_limit_bytes=8 * 10**9, timezone=zone), beside=tmp_path
+    ) as workspace:
 
         @settings(deadline=None)
         @given(st.lists(MOMENTS, min_size=1, max_size=50))
@@ -60,7 +62,9 @@ def test_the_hour_that_comes_twice_is_the_first_and_the_missing_one_moves_on(
     file = tmp_path / "t.csv"
     file.write_text("at\n2021-10-31 02:30:00\n2021-03-28 02:30:00\n2021-07-01\n2021-07-01T10:00Z\n")
     table = SourceTable("t", (Column("at", "time"),))
-    with Workspace(ImportSettings(timezone="Europe/Berlin"), beside=tmp_path) as workspace:
+    with Workspace(
+        ImportSettings(memory_limit_bytes=8 * 10**9, timezone="Europe/Berlin"), beside=tmp_path
+    ) as workspace:
         open_table(workspace, table, [file])
         found = {row[0] for row in workspace.connection.execute("SELECT * FROM t").fetchall()}
     assert found == {
@@ -75,7 +79,9 @@ def test_an_offset_without_a_zone_is_a_bad_row(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("at\n2021-10-31 02:30:00\n2021-10-31 02:30:00+02:00\n")
     table = SourceTable("t", (Column("at", "time"),))
-    with Workspace(ImportSettings(max_bad_share=1), beside=tmp_path) as workspace:
+    with Workspace(
+        ImportSettings(memory_limit_bytes=8 * 10**9, max_bad_share=1), beside=tmp_path
+    ) as workspace:
         open_table(workspace, table, [file])
         told = workspace.bad_rows.to_dict()["t"]
         rows = workspace.connection.execute("SELECT * FROM t").fetchall()
@@ -88,7 +94,9 @@ def test_an_offset_without_a_zone_is_a_bad_row(tmp_path: Path) -> None:
 def test_an_unknown_zone_is_a_usage_error(tmp_path: Path) -> None:
     with (
         pytest.raises(UsageError, match="Mars/Olympus"),
-        Workspace(ImportSettings(timezone="Mars/Olympus"), beside=tmp_path),
+        Workspace(
+            ImportSettings(memory_limit_bytes=8 * 10**9, timezone="Mars/Olympus"), beside=tmp_path
+        ),
     ):
         pass
     assert not list(tmp_path.iterdir())

@@ -113,17 +113,32 @@ def test_a_bad_row_is_counted_and_numbered(
     assert workspace.bad_rows.tables["t"].num_rows == 5
 
 
+def test_blank_lines_are_no_rows(workspace: Workspace, tmp_path: Path) -> None:
+    lines = ["id,note", "1,ok", "", '2,"two', 'lines"', "", "3", "", "x,y", "4,ok", "", "", "5"]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    open_table(workspace, TABLE, [tmp_path / "t.csv"])
+    assert _bad(workspace) == {
+        "has fewer fields than the header": [3, 6],
+        "id is not a whole number": [4],
+    }
+    assert [row[0] for row in _rows(workspace)] == [1, 2, 4]
+
+
 def test_too_many_bad_rows_refuse_the_table_and_show_nothing(
     tmp_path: Path, write_table: WriteTable
 ) -> None:
     rows = [["id"], *[["SECRET" if n % 10 == 0 else "1"] for n in range(100)]]
     file = write_table(tmp_path / "t.csv", rows)
     with (
-        Workspace(ImportSettings(max_bad_share=0.09), beside=tmp_path) as workspace,
+        Workspace(
+            ImportSettings(memory_limit_bytes=8 * 10**9, max_bad_share=0.09), beside=tmp_path
+        ) as workspace,
         pytest.raises(DataError, match=r"10 of 100 rows are bad.*row 1, 11, 21"),
     ):
         open_table(workspace, TABLE, [file])
-    with Workspace(ImportSettings(max_bad_share=0.1), beside=tmp_path) as workspace:
+    with Workspace(
+        ImportSettings(memory_limit_bytes=8 * 10**9, max_bad_share=0.1), beside=tmp_path
+    ) as workspace:
         open_table(workspace, TABLE, [file])
         assert workspace.bad_rows.tables["t"].num_bad == 10
 

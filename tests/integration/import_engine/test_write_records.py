@@ -36,7 +36,7 @@ from fedehr_shared.meds.shards import ShardWriter
 from fedehr_shared.meds.splits import split_of
 from fedehr_shared.meds.withdrawn import read_withdrawn, withdrawn_file
 
-SETTINGS = ImportSettings()
+SETTINGS = ImportSettings(memory_limit_bytes=8 * 10**9)
 MakeImporter = Callable[[Path], Importer]
 
 

@@ -54,7 +54,9 @@ def import_meds(tmp_path: Path) -> Callable[..., Any]:
 
     def run(source: Path, out: str = "site", **options: Any) -> Any:
         settings = {"max_bad_share", "replace", "timezone", "split_key"} & options.keys()
-        chosen = ImportSettings(**{name: options.pop(name) for name in settings})
+        chosen = ImportSettings(
+            memory_limit_bytes=8 * 10**9, **{name: options.pop(name) for name in settings}
+        )
         return run_import(MedsImporter(source, **options), tmp_path / out, chosen, lambda _: None)
 
     return run

@@ -70,7 +70,9 @@ def _fuzz(whole: Path, folder: Path, name: str, changes: list[tuple[int, int, by
 
 def _refusal(source: Path, out: Path) -> str:
     try:
-        run_import(MedsImporter(source), out, ImportSettings(), lambda _: None)
+        run_import(
+            MedsImporter(source), out, ImportSettings(memory_limit_bytes=8 * 10**9), lambda _: None
+        )
     except DataError as error:
         return str(error)
     return ""

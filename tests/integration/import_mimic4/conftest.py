@@ -27,7 +27,9 @@ def imported(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     from fedehr_client.importers.mimic4.importer import mimic4_importer
 
     out = tmp_path_factory.mktemp("mimic4") / "site"
-    return out, write_records(mimic4_importer(demo), out, ImportSettings(), lambda step: None)
+    return out, write_records(
+        mimic4_importer(demo), out, ImportSettings(memory_limit_bytes=8 * 10**9), lambda step: None
+    )
 
 
 @pytest.fixture(scope="session")

@@ -84,7 +84,7 @@ def run_import(tmp_path: Path) -> Callable[..., Imported]:
     def run(source: Path | str, **options: Any) -> Imported:
         names = {"schemas", "source_concepts", "keep_unmapped"} & options.keys()
         importer = OmopImporter(str(source), **{name: options.pop(name) for name in names})
-        settings = ImportSettings(**{"memory_limit_bytes": 600_000_000, **options})
+        settings = ImportSettings(**{"memory_limit_bytes": 8 * 10**9, **options})
         out = tmp_path / "imported" / str(next(numbers)) / "site"
         return Imported(out, write_records(importer, out, settings, lambda _: None))
 

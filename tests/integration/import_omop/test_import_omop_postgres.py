@@ -234,7 +234,9 @@ def test_one_snapshot_over_all_tables(
 
     out = tmp_path / "site"
     importer = OmopImporter(postgres.url(database), ("cdm",))
-    summary = write_records(importer, out, ImportSettings(), change_meanwhile)
+    summary = write_records(
+        importer, out, ImportSettings(memory_limit_bytes=8 * 10**9), change_meanwhile
+    )
     assert seen
     assert summary.num_subjects == 1
     events = run_import(postgres.url(database), schemas=("cdm",)).rows()

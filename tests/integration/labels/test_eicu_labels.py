@@ -7,7 +7,8 @@ import pytest
 
 from fedehr_client.importers.eicu.importer import EicuImporter
 from fedehr_client.importers.eicu.site_by import SiteBy
-from fedehr_client.importers.importer import import_records
+from fedehr_client.importers.engine.settings import ImportSettings
+from fedehr_client.importers.importer import run_import
 from fedehr_client.tasks.catalog import read_task, task_file
 from fedehr_client.tasks.labeling import make_labels
 from fedehr_client.tasks.leakage import LeakRoles, check_leakage
@@ -28,7 +29,12 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> list[SiteFolder]:
     if not tables.is_dir() or not hourly.is_dir():
         pytest.skip("no eICU demo tables in ../shared/data")
     out = tmp_path_factory.mktemp("eicu") / "out"
-    import_records(EicuImporter(tables, hourly, SiteBy.REGION), out, lambda _: None)
+    run_import(
+        EicuImporter(tables, hourly, SiteBy.REGION),
+        out,
+        ImportSettings(memory_limit_bytes=8 * 10**9),
+        lambda _: None,
+    )
     return FederationFolder(out).sites
 
 
