@@ -20,15 +20,15 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
     Only this user may read it, as records deserve; a folder that is replaced passes its mode
     on. The private folder is locked while the block runs; what a killed run left there is
-    removed. With `replace` an existing folder keeps its name until the new one takes it.
+    removed. With `replace` an existing folder keeps its name until the new one takes it. Where
+    `path` is a symbolic link, all this is about what it points to, and the link stays.
 
     Raises:
-        DataError: `path` exists already and is not to be replaced, or another process is
-            writing it.
+        DataError: `path` exists already and is not to be replaced, cannot be written, or another
+            process is writing it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.mkdir(mode=0o700, exist_ok=True)
+    path = Path(os.path.realpath(path))
+    partial = _make_partial(path)
     with try_lock_folder(partial) as locked:
         if not locked:
             raise DataError(
@@ -48,19 +48,19 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def undisturbed(path: Path) -> Iterator[None]:
-    """Keep writers of the folder `path` away while the block runs.
+    """Keep writers of the folder `path`, or of what it links to, away while the block runs.
 
     What killed ones left beside it, which holds records too, is removed.
 
     Raises:
         DataError: another process is writing it.
     """
+    path = Path(os.path.realpath(path))
     if not os.access(path.parent, os.W_OK):
         # Nobody like us can write a new folder there, either.
         yield
         return
-    partial = path.with_name(f".{path.name}.partial")
-    partial.mkdir(mode=0o700, exist_ok=True)
+    partial = _make_partial(path)
     with try_lock_folder(partial) as locked:
         if not locked:
             raise DataError(f"another process is writing {path}. Repeat when it has ended.")
@@ -71,8 +71,20 @@ def undisturbed(path: Path) -> Iterator[None]:
             shutil.rmtree(partial, ignore_errors=True)
 
 
+def _make_partial(path: Path) -> Path:
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"cannot write the folder {path} ({error.strerror}). Name another folder."
+        ) from None
+    return partial
+
+
 def _check_free(path: Path, replace: bool) -> None:
-    if path.exists() and not replace:
+    if os.path.lexists(path) and not replace:
         raise DataError(f"{path} exists already. Name a new folder, or remove it first.")
 
 
@@ -104,6 +116,8 @@ def _take_name(partial: Path, path: Path) -> None:
         return
     partial.chmod(path.stat().st_mode)
     if _exchange(partial, path):
+        # The new name is on the disk before the old records go.
+        _sync(path.parent)
         shutil.rmtree(partial)
     else:
         old = _aside(path)

@@ -5,14 +5,19 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from fedehr_client.importers.engine.settings import ImportSettings
+from fedehr_client.importers.engine.workspace import Workspace
+from fedehr_shared.errors import DataError
 from fedehr_shared.meds.folder_lock import try_lock_folder
 from fedehr_shared.meds.new_folder import new_folder
 
+AMPLE = ImportSettings(memory_limit_bytes=8 * 10**9)
 STEPS = ["reading tables", "sorting events", "writing events", "writing codes"]
 
 
@@ -150,3 +155,37 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
             if locked:
                 return
     raise AssertionError("the lock outlived its process")
+
+
+def test_a_linked_folder_is_replaced_where_it_lies(
+    runner: Runner, undisturbed: dict[str, str], tmp_path: Path
+) -> None:
+    link, site = tmp_path / "link", tmp_path / "disk" / "site"
+    site.parent.mkdir()
+    link.symlink_to(site)
+    for options in ({}, {"replace": True}, {"replace": True}):
+        runner.run(link, **options)
+        assert link.readlink() == site
+        assert _digests(site) == undisturbed
+        assert [path.name for path in tmp_path.iterdir() if path != link] == ["disk"]
+        assert [path.name for path in site.parent.iterdir()] == ["site"]
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "site", tmp_path / ("a" * 250)):
+        with pytest.raises(DataError, match="cannot write"), new_folder(path):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_signal_in_the_middle_of_a_query_ends_it_at_once(tmp_path: Path) -> None:
+    query = "SELECT sum(hash(range)) FROM range(3_000_000_000)"
+    with pytest.raises(KeyboardInterrupt), Workspace(AMPLE, beside=tmp_path) as opened:  # noqa: PT012
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        started = time.monotonic()
+        try:
+            opened.connection.execute(query)
+        finally:
+            assert time.monotonic() - started < 3
+    assert not list(tmp_path.iterdir())

@@ -8,6 +8,8 @@ import duckdb
 from fedehr_client.importers.engine.settings import ImportSettings
 from fedehr_shared.errors import DataError
 
+_INTERRUPTED = "Query interrupted"
+
 
 @contextmanager
 def database_errors(settings: ImportSettings) -> Iterator[None]:
@@ -19,6 +21,11 @@ def database_errors(settings: ImportSettings) -> Iterator[None]:
     try:
         yield
     except duckdb.InterruptException:
+        raise KeyboardInterrupt from None
+    except RuntimeError as error:
+        # A signal in the middle of a query: DuckDB's Python module puts this in its place.
+        if str(error) != _INTERRUPTED:
+            raise
         raise KeyboardInterrupt from None
     except duckdb.OutOfMemoryException as error:
         raise DataError(_describe_shortage(settings, str(error))) from None

@@ -7,13 +7,14 @@ read its tables as often as it likes at the speed of Parquet, whatever the sourc
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import duckdb
 import numpy as np
 
 from fedehr_client.importers.engine.csv_file import CsvFile, CsvFormat, examine_csv
 from fedehr_client.importers.engine.database_errors import is_about_resources
-from fedehr_client.importers.engine.recount import check_record_count
+from fedehr_client.importers.engine.recount import find_blank_lines
 from fedehr_client.importers.engine.rejects import Rejects, take_rejects
 from fedehr_client.importers.engine.row_source import (
     RowSource,
@@ -97,21 +98,30 @@ def _stage_csv(
     workspace: Workspace, table: SourceTable, found: CsvFile, target: Path, first_row: int
 ) -> tuple[Staged, int]:
     if found.encoding == "utf-8":
+        is_ended = Event()
         with ThreadPoolExecutor(1) as beside:
-            counted = beside.submit(count_lines, found)
+            counted = beside.submit(count_lines, found, is_ended)
             try:
                 staged, rejects = _scan_csv(workspace, table, found, found.path, target)
-            finally:
+            except (DataError, duckdb.Error):
                 # A damaged file is the better reason where both fail.
-                num_lines = counted.result()
-        check_record_count(found, found.path, num_lines, staged.num_rows + rejects.num)
+                counted.result()
+                raise
+            except BaseException:
+                is_ended.set()
+                raise
+            num_lines = counted.result()
+        path = found.path
     else:
-        copy = workspace.new_file("utf-8.csv.gz")
-        num_lines = transcode(found, copy)
+        path = workspace.new_file("utf-8.csv.gz")
+        num_lines = transcode(found, path)
         workspace.repairs[f"files_read_as_{found.encoding}"] += 1
-        staged, rejects = _scan_csv(workspace, table, found, copy, target)
-        check_record_count(found, copy, num_lines, staged.num_rows + rejects.num)
-        copy.unlink()
+        staged, rejects = _scan_csv(workspace, table, found, path, target)
+    rejects = rejects.without(
+        find_blank_lines(found, path, num_lines, staged.num_rows + rejects.num)
+    )
+    if path != found.path:
+        path.unlink()
     return staged, _count(workspace, table, staged, rejects, first_row)
 
 

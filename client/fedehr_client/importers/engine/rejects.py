@@ -36,6 +36,10 @@ class Rejects:
         """How many."""
         return int(self.rows.size)
 
+    def without(self, blank: NDArray[np.int64]) -> "Rejects":
+        """The same where blank lines were counted, too; `blank` are their numbers, rising."""
+        return Rejects(self.rows - np.searchsorted(blank, self.rows), self.reasons)
+
     def number(self, accepted: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row numbers in the file of the n-th rows that were not refused, n from 1."""
         before = self.rows - np.arange(1, self.num + 1)

@@ -4,6 +4,7 @@ import codecs
 import gzip
 import zlib
 from pathlib import Path
+from threading import Event
 
 from fedehr_client.importers.engine.csv_file import CsvFile, damaged_gzip
 from fedehr_shared.errors import DataError
@@ -29,8 +30,11 @@ class LineCount:
         return self._num_ends + (self._last != b"\n")
 
 
-def count_lines(file: CsvFile) -> int:
+def count_lines(file: CsvFile, is_ended: Event) -> int:
     """Read to the end once: DuckDB does not compare gzip's checksum, and would lose rows.
+
+    Args:
+        is_ended: set where nobody waits for the number any more.
 
     Raises:
         DataError: the file is truncated or damaged.
@@ -38,7 +42,7 @@ def count_lines(file: CsvFile) -> int:
     lines = LineCount()
     try:
         with file.open() as stream:
-            while chunk := stream.read(_CHUNK_BYTES):
+            while not is_ended.is_set() and (chunk := stream.read(_CHUNK_BYTES)):
                 lines.add(chunk)
     except (OSError, EOFError, zlib.error):
         raise damaged_gzip(file.path) from None

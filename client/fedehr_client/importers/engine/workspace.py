@@ -9,6 +9,7 @@ import duckdb
 
 from fedehr_client.importers.engine.bad_rows import BadRows
 from fedehr_client.importers.engine.database_errors import database_errors
+from fedehr_client.importers.engine.interruption import interrupted_by_signals
 from fedehr_client.importers.engine.local_time import add_time_functions
 from fedehr_client.importers.engine.memory import plan_memory
 from fedehr_client.importers.engine.scratch import scratch_folder
@@ -57,6 +58,7 @@ class Workspace:
             )
             stack.enter_context(database_errors(self.settings))
             self.connection = stack.enter_context(_connect(self.settings, self.temp))
+            stack.enter_context(interrupted_by_signals(self.connection))
             stack.callback(add_time_functions(self.connection, self.settings.timezone))
             self._stack = stack.pop_all()
         return self
