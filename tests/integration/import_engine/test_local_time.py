@@ -60,7 +60,9 @@ def test_the_hour_that_comes_twice_is_the_first_and_the_missing_one_moves_on(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "t.csv"
-    file.write_text("at\n2021-10-31 02:30:00\n2021-03-28 02:30:00\n2021-07-01\n2021-07-01T10:00Z\n")
+    times = ("2021-10-31 02:30:00", "2021-03-28 02:30:00", "2021-07-01", "2021-07-01T10:00Z",
+             "2021-07-01 12:00:00.0000000 +01:00")  # fmt: skip
+    file.write_text("\n".join(["at", *times]))
     table = SourceTable("t", (Column("at", "time"),))
     with Workspace(
         ImportSettings(memory_limit_bytes=8 * 10**9, timezone="Europe/Berlin"), beside=tmp_path
@@ -72,6 +74,7 @@ def test_the_hour_that_comes_twice_is_the_first_and_the_missing_one_moves_on(
         datetime(2021, 3, 28, 1, 30),
         datetime(2021, 7, 1, 21, 59, 59),
         datetime(2021, 7, 1, 10, 0),
+        datetime(2021, 7, 1, 11, 0),
     }
 
 

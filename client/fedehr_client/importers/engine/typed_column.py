@@ -176,6 +176,8 @@ def _parsed(column: Column, text: str, local: str, zoned: str) -> tuple[tuple[st
             CAST(try_strptime({text}, {_list(_LOCAL_FINE)}) AS TIMESTAMP),
             try_strptime({text}, {_list(DATE_FORMATS)}) + {_END_OF_DAY}) END"""
     moment = f"regexp_replace({text}, ' ?(Z|UTC)$', '+00:00')"
+    # As SQL Server writes a datetimeoffset.
+    moment = rf"regexp_replace({moment}, ' ([+-]\d{{2}}:?\d{{2}})$', '\1')"
     offset = f"""CASE WHEN {local} IS NULL AND regexp_full_match({text}, '{_OFFSET_TEXT}')
         THEN timezone('UTC', coalesce(try_strptime({moment}, {_list(_WITH_OFFSET)}),
             CAST(try_strptime({moment}, {_list(_WITH_OFFSET_FINE)}) AS TIMESTAMPTZ))) END"""
