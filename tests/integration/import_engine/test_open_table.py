@@ -347,3 +347,14 @@ def test_headers_that_are_refused(case: str, workspace: Workspace, tmp_path: Pat
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(DataError, match=fragment):
         open_table(workspace, TABLE, [tmp_path / "t.csv"])
+
+
+@pytest.mark.parametrize(("kind", "least"), [(pa.float64(), 2**53), (pa.float32(), 2**24)])
+def test_a_float_that_stands_for_several_integers_is_none(
+    kind: pa.DataType, least: int, workspace: Workspace, tmp_path: Path
+) -> None:
+    numbers = pa.array([least - 1, 1 - least, least, -least, None], kind)
+    pq.write_table(pa.table({"id": numbers}), tmp_path / "t.parquet")
+    open_table(workspace, TABLE, [tmp_path / "t.parquet"])
+    assert [row[0] for row in _rows(workspace)] == [1 - least, least - 1]
+    assert _bad(workspace) == {"id is not a whole number": [3, 4], "id is empty": [5]}

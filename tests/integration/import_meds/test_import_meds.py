@@ -278,3 +278,18 @@ def test_labels_of_every_kind(source: Path, site: Any, import_meds: Any, write: 
     assert type(site)(site.path.parent / "none").tasks == []
     import_meds(source, "other", labels=source / "labels")
     assert type(site)(site.path.parent / "other").tasks == ["death", "stay", "unit"]
+
+
+def test_subjects_beyond_int64_are_bad_rows(
+    source: Path, site: Any, import_meds: Any, write: Any
+) -> None:
+    write(
+        source / "data" / "2.parquet",
+        subject_id=pa.array([2**63, 7, 2**64 - 1, *range(8, 500)], pa.uint64()),
+        time=pa.array([START] * 495, pa.timestamp("us")),
+        code=["LAB//x"] * 495,
+    )
+    summary = import_meds(source)
+    (bad,) = summary.tables["data"]["bad_rows"].values()
+    assert bad == {"num": 2, "rows": [1, 3]}
+    assert {row[0] for row in _rows(site)} == set(range(1, 500))

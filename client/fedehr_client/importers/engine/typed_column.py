@@ -28,6 +28,8 @@ _WITH_OFFSET_FINE = tuple(f"%Y-%m-%d{sep}{_FINE_CLOCK}%z" for sep in " T")
 _OFFSET_TEXT = r".*\d{2}:\d{2}.* ?(Z|UTC|[+-]\d{2}(:?\d{2})?)"
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT",
              "UINTEGER", "UBIGINT", "UHUGEINT"}  # fmt: skip
+_EXACT_BELOW = {"DOUBLE": 2**53, "FLOAT": 2**24}
+"""Of larger whole numbers several share one value: two subjects would become one."""
 _END_OF_DAY = "INTERVAL 86399 SECOND"
 
 
@@ -115,7 +117,10 @@ def _decimal(text: str, mark: str) -> str:
 def _whole(given: str, text: str, source_type: str) -> str:
     if source_type in _INTEGERS:
         return f"TRY_CAST({given} AS BIGINT)"
-    if source_type in ("DOUBLE", "FLOAT") or source_type.startswith("DECIMAL"):
+    if source_type in _EXACT_BELOW:
+        return f"""CASE WHEN {given} = trunc({given}) AND abs({given}) < {_EXACT_BELOW[source_type]}
+            THEN CAST({given} AS BIGINT) END"""
+    if source_type.startswith("DECIMAL"):
         return f"CASE WHEN {given} = trunc({given}) THEN TRY_CAST({given} AS BIGINT) END"
     cast = f"TRY_CAST({text} AS BIGINT)"
     # Comparing with the number written again is quicker than matching every text.

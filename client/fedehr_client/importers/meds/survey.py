@@ -98,6 +98,8 @@ def _whole(column: pa.Array) -> NDArray[np.int64]:
         column = column.cast(pa.timestamp("us", tz=column.type.tz), safe=False).cast(pa.int64())
     elif not pa.types.is_integer(column.type):
         return np.full(len(column), _NO_TIME, dtype=np.int64)
-    filled = pc.fill_null(column.cast(pa.int64()), pa.scalar(_NO_TIME, pa.int64()))
+    # Numbers beyond int64 are bad rows when they are read; here they only must not fail.
+    whole_numbers = column.cast(pa.int64(), safe=False)
+    filled = pc.fill_null(whole_numbers, pa.scalar(_NO_TIME, pa.int64()))
     whole: NDArray[np.int64] = filled.to_numpy(zero_copy_only=False)
     return whole
