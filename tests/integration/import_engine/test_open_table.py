@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import threading
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -358,3 +359,25 @@ def test_a_float_that_stands_for_several_integers_is_none(
     open_table(workspace, TABLE, [tmp_path / "t.parquet"])
     assert [row[0] for row in _rows(workspace)] == [1 - least, least - 1]
     assert _bad(workspace) == {"id is not a whole number": [3, 4], "id is empty": [5]}
+
+
+def test_a_file_that_is_still_being_written_is_refused(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    file, is_read = tmp_path / "t.csv", threading.Event()
+    file.write_text("id,note\n" + "1,ok\n" * 1_000_000)
+
+    def write() -> None:
+        with file.open("a") as stream:
+            while not is_read.wait(0.01):
+                stream.write("2,later\n")
+                stream.flush()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        with pytest.raises(DataError, match=r"t\.csv changed while it was read"):
+            open_table(workspace, TABLE, [file])
+    finally:
+        is_read.set()
+        writer.join()

@@ -27,6 +27,7 @@ from fedehr_client.importers.engine.row_source import (
 from fedehr_client.importers.engine.staging import Staged, stage_rows
 from fedehr_client.importers.engine.table import SourceTable
 from fedehr_client.importers.engine.transcode import count_lines, transcode
+from fedehr_client.importers.engine.unchanged import unchanged
 from fedehr_client.importers.engine.workspace import Workspace
 from fedehr_shared.errors import DataError
 
@@ -49,18 +50,20 @@ def open_table(
         The view's name; null where there is no file.
 
     Raises:
-        DataError: a file is damaged, lacks a column, or holds too many bad rows.
+        DataError: a file is damaged, lacks a column, holds too many bad rows, or changed while
+            it was read.
     """
     if not files:
         return None
     staged, first_row = [], 0
     for file in files:
         target = workspace.new_file(f"{table.name}.parquet")
-        if file.name.lower().endswith(".parquet"):
-            part, num_rows = _stage_parquet(workspace, table, file, target, first_row)
-        else:
-            found = examine_csv(file, csv or CsvFormat())
-            part, num_rows = _stage_csv(workspace, table, found, target, first_row)
+        with unchanged(file):
+            if file.name.lower().endswith(".parquet"):
+                part, num_rows = _stage_parquet(workspace, table, file, target, first_row)
+            else:
+                found = examine_csv(file, csv or CsvFormat())
+                part, num_rows = _stage_csv(workspace, table, found, target, first_row)
         staged.append(part)
         first_row += num_rows
     return _make_view(workspace, table, staged)
