@@ -1,11 +1,13 @@
 """`Workspace`: one import's database, within its memory limit and its private folder."""
 
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
 import duckdb
+import pyarrow as pa
 
 from fedehr_client.importers.engine.bad_rows import BadRows
 from fedehr_client.importers.engine.database_errors import database_errors
@@ -56,6 +58,7 @@ class Workspace:
             self.temp = stack.enter_context(
                 scratch_folder(self.settings.temp_folder or self._beside)
             )
+            stack.enter_context(_plain_allocation())
             stack.enter_context(database_errors(self.settings))
             self.connection = stack.enter_context(_connect(self.settings, self.temp))
             stack.enter_context(interrupted_by_signals(self.connection))
@@ -76,6 +79,17 @@ class Workspace:
         """A path in `temp` that ends in `name` and is not taken."""
         self._num_files += 1
         return self.temp / f"{self._num_files}-{name}"
+
+
+@contextmanager
+def _plain_allocation() -> Iterator[None]:
+    """Arrow's own pool keeps what was freed: 50 MB more at the peak of 10 M events."""
+    usual = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(usual)
 
 
 def _connect(settings: ImportSettings, temp: Path) -> duckdb.DuckDBPyConnection:
