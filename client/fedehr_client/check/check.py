@@ -12,14 +12,15 @@ from fedehr_client.check.dates import check_dates
 from fedehr_client.check.labels import check_labels
 from fedehr_client.check.layout import scan_layout
 from fedehr_client.check.leakage import check_leakage
-from fedehr_client.check.report import CheckReport, Section, Verdict
+from fedehr_client.check.report import CheckReport, Finding, Section, Verdict
 from fedehr_client.check.structure import check_schema, check_structure
 from fedehr_client.check.subjects import check_subjects
-from fedehr_client.check.training_step import check_training
+from fedehr_client.check.training_step import TRAINING_TITLE, check_training
 from fedehr_client.check.vocabulary import own_vocabulary
 from fedehr_client.locator import SiteLocation
 from fedehr_client.tasks.site_query import QueryLimits
 from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.errors import TooFewSubjectsError
 from fedehr_shared.meds.code_table import read_codes
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
@@ -59,6 +60,8 @@ def check_site(site: SiteFolder, settings: CheckSettings, report_step: ReportSte
         return CheckReport(site.name, rule.min_cell, (Section("Files and order", tuple(schema)),))
     structure = check_structure(site, scan_layout(site), rule)
     sections = [structure, *_content(site, settings, rule, report_step)]
+    if settings.study:
+        sections.append(_demands(settings.study, rule))
     report = CheckReport(site.name, rule.min_cell, tuple(sections))
     if report.ready:
         report_step("training a step")
@@ -81,17 +84,34 @@ def _content(
         # Labels are read by splits and codes that are in order.
         return sections
     report_step("labels")
-    tasks = settings.study.finetuning.tasks if settings.study else None
-    sections.append(check_labels(site, tasks, rule))
+    sections.append(check_labels(site, settings.study, rule))
     report_step("labels visible in their input")
     limits = QueryLimits(settings.memory_limit_bytes)
-    leakage = check_leakage(site, tasks or site.tasks, limits, rule)
+    tasks = settings.study.finetuning.tasks if settings.study else site.tasks
+    leakage = check_leakage(site, tasks, limits, rule)
     return [*sections, leakage] if leakage.findings else sections
+
+
+def _demands(study: StudyConfig, rule: CellRule) -> Section:
+    asked = study.vocabulary.min_cell
+    if asked >= rule.min_cell:
+        finding = Finding("min_cell", Verdict.OK, f"it asks for cells of {asked} subjects.")
+    else:
+        finding = Finding(
+            "min_cell",
+            Verdict.FAILED,
+            f"it asks for cells of {asked} subjects, below this site's {rule.min_cell}, and every "
+            "request would be refused. Ask the coordinator to raise [vocabulary] min_cell.",
+        )
+    return Section("What the study asks", (finding,))
 
 
 def _training(site: SiteFolder, settings: CheckSettings) -> Section:
     study = settings.study or _default_study(site, settings.min_cell)
-    vocabulary = settings.vocabulary or own_vocabulary(site, study, settings.min_cell)
+    try:
+        vocabulary = settings.vocabulary or own_vocabulary(site, study, settings.min_cell)
+    except TooFewSubjectsError as error:
+        return Section(TRAINING_TITLE, (Finding("training_step", Verdict.FAILED, str(error)),))
     with tempfile.TemporaryDirectory(prefix="fedehr-check-") as work:
         location = SiteLocation(
             name=site.name,

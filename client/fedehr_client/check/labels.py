@@ -8,28 +8,36 @@ from numpy.typing import NDArray
 
 from fedehr_client.check.cell_rule import CellRule
 from fedehr_client.check.report import Finding, Section, Verdict
+from fedehr_client.tasks.cohort import read_cohort_labels
+from fedehr_client.tasks.label_folder import BINARY, kind_of_labels
+from fedehr_shared.config.cohort import EVERYONE
+from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import DataError
 from fedehr_shared.meds.folder import SiteFolder
-from fedehr_shared.meds.reader import Labels, read_labels, read_splits
+from fedehr_shared.meds.reader import Labels, read_splits
 from fedehr_shared.meds.schema import SPLITS, TRAIN
 
 Split = dict[int, str]
 
 
-def check_labels(site: SiteFolder, wanted: Sequence[str] | None, rule: CellRule) -> Section:
+def check_labels(site: SiteFolder, study: StudyConfig | None, rule: CellRule) -> Section:
     """Prevalence by task and split, and the study's tasks that are missing.
 
     Args:
         site: the site.
-        wanted: the study's tasks; None to look at all that there are.
+        study: its tasks, within its cohort; None to look at all that there are.
         rule: what may be shown.
     """
     splits = read_splits(site)
+    cohort = study.cohort if study else EVERYONE
     findings: list[Finding] = []
     rows: list[dict[str, object]] = []
-    for task in wanted if wanted is not None else site.tasks:
+    for task in study.finetuning.tasks if study else site.tasks:
         try:
-            labels = read_labels(site, task)
+            if study is None and (kind := kind_of_labels(site, task)) != BINARY:
+                findings.append(_not_trained_on(task, kind))
+                continue
+            labels = read_cohort_labels(site, [task], cohort)[task]
         except DataError as error:
             findings.append(Finding(f"labels.{task}", Verdict.FAILED, str(error)))
             continue
@@ -39,6 +47,11 @@ def check_labels(site: SiteFolder, wanted: Sequence[str] | None, rule: CellRule)
         text = "the site has no labels. Make some with `fedehr-client label make`."
         findings.append(Finding("labels", Verdict.WARNING, text))
     return Section("Labels", tuple(findings), {"Labels by split": _table(rows)} if rows else {})
+
+
+def _not_trained_on(task: str, kind: str) -> Finding:
+    text = f"task '{task}' is {kind}: studies train on binary labels so far."
+    return Finding(f"labels.{task}", Verdict.WARNING, text)
 
 
 def _finding(task: str, labels: Labels, splits: Split, rule: CellRule) -> Finding:

@@ -19,6 +19,7 @@ from fedehr_shared.model.pretraining_model import PretrainingModel
 from fedehr_shared.model.weights import draw_first_weights
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 
+TRAINING_TITLE = "Training on this machine"
 NUM_TIMED_STEPS = 3
 
 
@@ -44,17 +45,16 @@ def check_training(location: SiteLocation, study: StudyConfig, vocabulary: Vocab
         study: the study, or a stand-in of default settings.
         vocabulary: the study's, or one of the site's own codes.
     """
-    title = "Training on this machine"
     try:
         device = choose_device(location.device)
         data = SiteData(location, study, vocabulary)
         subjects = data.pretraining()
         seconds, loss = time_steps(location, study, vocabulary, subjects, device)
     except FedehrError as error:
-        return Section(title, (Finding("training_step", Verdict.FAILED, str(error)),))
+        return Section(TRAINING_TITLE, (Finding("training_step", Verdict.FAILED, str(error)),))
     except torch.OutOfMemoryError:
         text = "the device ran out of memory. Lower [sequence] context or the model's size."
-        return Section(title, (Finding("training_step", Verdict.FAILED, text),))
+        return Section(TRAINING_TITLE, (Finding("training_step", Verdict.FAILED, text),))
     tokens = int(data.store.offsets[-1])
     step = Finding(
         "training_step",
@@ -62,7 +62,7 @@ def check_training(location: SiteLocation, study: StudyConfig, vocabulary: Vocab
         f"{_device_name(device)}: a step of pre-training takes {seconds:.2f} s.",
         {"device": _device_name(device), "seconds": seconds, "loss": loss, "num_tokens": tokens},
     )
-    return Section(title, (step, *_estimates(study, vocabulary, seconds)))
+    return Section(TRAINING_TITLE, (step, *_estimates(study, vocabulary, seconds)))
 
 
 def time_steps(

@@ -24,8 +24,9 @@ from fedehr_shared.meds.folder import SiteFolder
 
 FROM_TASK, FROM_IMPORT = "task", "import"
 _PARTIAL = ".labels-"
+BINARY = "binary"
 KINDS = {
-    "boolean_value": "binary",
+    "boolean_value": BINARY,
     "categorical_value": "multiclass",
     "float_value": "regression",
 }
@@ -147,20 +148,37 @@ def _read_about(site: SiteFolder, task: str) -> dict[str, Any] | None:
         raise DataError(f"{file} is damaged. Make the labels again with --replace.") from None
 
 
-def _describe(site: SiteFolder, task: str) -> LabelEntry:
+def kind_of_labels(site: SiteFolder, task: str) -> str:
+    """`binary`, `multiclass` or `regression`.
+
+    Raises:
+        MissingTaskError: the site has no labels of the task.
+        DataError: the file is damaged.
+    """
+    return KINDS[_value_column(site.labels_file(task), _read_labels(site, task))]
+
+
+def _read_labels(site: SiteFolder, task: str) -> pa.Table:
     file = site.labels_file(task)
     try:
-        table = pq.read_table(file)
+        return pq.read_table(file)
     except (OSError, pa.ArrowException):
         raise DataError(f"{file} is damaged. Make the labels again with --replace.") from None
+
+
+def _value_column(file: Path, table: pa.Table) -> str:
     columns = [name for name in KINDS if name in table.column_names]
     if not columns:
         raise DataError(f"{file} holds no label column of MEDS ({', '.join(KINDS)}).")
-    values = table.column(columns[0])
+    return columns[0]
+
+
+def _describe(site: SiteFolder, task: str) -> LabelEntry:
+    table = _read_labels(site, task)
+    column = _value_column(site.labels_file(task), table)
+    values = table.column(column)
     about = _read_about(site, task)
     source = FROM_IMPORT if about is None else str(about.get("source", FROM_TASK))
-    is_binary = columns[0] == "boolean_value"
+    is_binary = KINDS[column] == BINARY
     num_positive = (pc.sum(values).as_py() or 0) if is_binary else None
-    return LabelEntry(
-        task, KINDS[columns[0]], source, len(values) - values.null_count, num_positive
-    )
+    return LabelEntry(task, KINDS[column], source, len(values) - values.null_count, num_positive)

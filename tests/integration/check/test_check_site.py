@@ -196,6 +196,46 @@ def test_a_withheld_share_of_codes_is_not_what_the_others_leave(
     assert shares[["exact", "unknown"]].isna().all()
 
 
+def test_a_study_that_asks_for_smaller_cells_fails(
+    site: Any, check: Callable[..., Any], make_study: Callable[..., Any]
+) -> None:
+    study = make_study(vocabulary={"min_cell": MIN_CELL - 1})
+    assert _failed(check(site, study=study)) == {"min_cell"}
+
+
+def test_a_study_is_judged_within_its_cohort(
+    site: Any, check: Callable[..., Any], make_study: Callable[..., Any]
+) -> None:
+    nobody = make_study(cohort={"min_age_years": 119, "max_age_years": 120})
+    assert _failed(check(site, study=nobody)) == {"labels.death", "labels.long_stay"}
+
+
+def test_labels_that_no_study_trains_on_do_not_keep_a_site_out(
+    site: Any, check: Callable[..., Any]
+) -> None:
+    labels = pq.read_table(site.labels_file("death"))
+    kinds = pa.array(["a", "b"] * labels.num_rows, pa.string()).slice(0, labels.num_rows)
+    other = labels.drop_columns(["boolean_value"]).append_column("categorical_value", kinds)
+    pq.write_table(other, site.path / "labels" / "kind_of_stay.parquet")
+    report = check(site)
+    assert report.ready
+    assert _verdicts(report)["labels.kind_of_stay"] == "warning"
+
+
+def test_codes_that_are_all_rare_fail(
+    site: Any, check: Callable[..., Any], rewrite: Callable[..., None]
+) -> None:
+    def private(table: pa.Table) -> pa.Table:
+        subjects = table["subject_id"].to_pylist()
+        return _with(table, "code", [f"OWN//{subject}" for subject in subjects])
+
+    rewrite(site.data_files[0], private)
+    codes = sorted(set(pq.read_table(site.data_files[0])["code"].to_pylist()))
+    pq.write_table(pa.table({"code": codes}), site.codes_file)
+    shutil.rmtree(site.path / "labels")
+    assert _failed(check(site)) == {"training_step"}
+
+
 def _subject_counts(value: Any, name: str = "") -> Iterator[int | None]:
     if isinstance(value, dict):
         for key, inner in value.items():
