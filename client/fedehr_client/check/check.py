@@ -1,9 +1,7 @@
 """`check_site`: every section of the page, in order; nothing at the site is changed."""
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from fedehr_client.check.cell_rule import CellRule
 from fedehr_client.check.codes import check_codes
@@ -18,6 +16,7 @@ from fedehr_client.check.subjects import check_subjects
 from fedehr_client.check.training_step import TRAINING_TITLE, check_training
 from fedehr_client.check.vocabulary import own_vocabulary
 from fedehr_client.locator import SiteLocation
+from fedehr_client.scratch import scratch_folder
 from fedehr_client.tasks.site_query import QueryLimits
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import TooFewSubjectsError
@@ -112,11 +111,11 @@ def _training(site: SiteFolder, settings: CheckSettings) -> Section:
         vocabulary = settings.vocabulary or own_vocabulary(site, study, settings.min_cell)
     except TooFewSubjectsError as error:
         return Section(TRAINING_TITLE, (Finding("training_step", Verdict.FAILED, str(error)),))
-    with tempfile.TemporaryDirectory(prefix="fedehr-check-") as work:
+    with scratch_folder(None) as work:
         location = SiteLocation(
             name=site.name,
             records=site,
-            work=Path(work),
+            work=work,
             min_cell=settings.min_cell,
             device=settings.device,
             num_threads=None,

@@ -1,12 +1,12 @@
 """The site's files as DuckDB views, within a memory limit; nothing is written."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import duckdb
 import pyarrow.parquet as pq
 
+from fedehr_client.scratch import scratch_folder
 from fedehr_shared.meds.folder import SiteFolder
 
 _OPTIONAL = {"numeric_value": "FLOAT", "visit_id": "BIGINT"}
@@ -20,11 +20,11 @@ def open_records(site: SiteFolder, memory_limit_bytes: int) -> Iterator[duckdb.D
     the shards hold.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="fedehr-check-") as spill,
+        scratch_folder(None) as spill,
         duckdb.connect(":memory:") as connection,
     ):
         connection.execute("SET memory_limit = ?", [f"{memory_limit_bytes // 1_000_000}MB"])
-        connection.execute("SET temp_directory = ?", [spill])
+        connection.execute("SET temp_directory = ?", [str(spill)])
         connection.execute("SET enable_progress_bar = false")
         connection.execute("SET preserve_insertion_order = false")
         connection.execute(f"CREATE VIEW events AS {_events_query(site)}")

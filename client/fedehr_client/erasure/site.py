@@ -13,7 +13,7 @@ from fedehr_client.erasure.journal import JOURNAL_FILE, Journal, read_journal, r
 from fedehr_client.erasure.metadata import renew_metadata
 from fedehr_client.erasure.place import Place
 from fedehr_client.erasure.table import PARTIAL_SUFFIX, find_rows, remove_rows, sync
-from fedehr_client.importers.engine.scratch import sweep
+from fedehr_client.scratch import sweep
 from fedehr_shared.errors import DataError
 from fedehr_shared.meds.withdrawn import Withdrawn, read_withdrawn, withdrawn_file
 

@@ -5,7 +5,6 @@ delay), code, visit_id. View `statics`: subject_id, code of the events without a
 input holds. Table `codes`: code, delay_us.
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fedehr_client.scratch import scratch_folder
 from fedehr_shared.errors import DataError
 from fedehr_shared.meds.code_table import CodeTable, read_codes
 from fedehr_shared.meds.folder import SiteFolder
@@ -49,7 +49,7 @@ def open_site(
     """
     codes = read_codes(site)
     with (
-        tempfile.TemporaryDirectory(prefix="fedehr-query-", dir=limits.temp_folder) as spill,
+        scratch_folder(limits.temp_folder) as spill,
         duckdb.connect(":memory:") as connection,
     ):
         try:
@@ -78,9 +78,9 @@ def add_table(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table)
     connection.unregister("arrow_input")
 
 
-def _configure(connection: duckdb.DuckDBPyConnection, memory_limit_bytes: int, spill: str) -> None:
+def _configure(connection: duckdb.DuckDBPyConnection, memory_limit_bytes: int, spill: Path) -> None:
     connection.execute("SET memory_limit = ?", [f"{memory_limit_bytes // 10**6}MB"])
-    connection.execute("SET temp_directory = ?", [spill])
+    connection.execute("SET temp_directory = ?", [str(spill)])
     connection.execute("SET enable_progress_bar = false")
     connection.execute("SET preserve_insertion_order = false")
 

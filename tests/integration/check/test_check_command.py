@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 PROGRAM = Path(sys.executable).parent / "fedehr-client"
 
 
@@ -39,3 +41,21 @@ def test_a_federation_folder_names_its_sites(hospitals: Any) -> None:
     assert done.returncode == 4
     assert all(site.name in done.stderr for site in hospitals.sites)
     assert done.stdout == ""
+
+
+def test_what_a_killed_check_left_is_swept_by_the_next(
+    site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The token store that a check builds holds records."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temp"))
+    (tmp_path / "temp").mkdir()
+    command = [str(PROGRAM), "check", str(site.path), "--min-cell", "5", "--device", "cpu"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
+        while not list((tmp_path / "temp").glob("*/tokens")):
+            assert killed.poll() is None
+        killed.kill()
+    assert list((tmp_path / "temp").glob(".fedehr-*")) != []
+
+    assert _check(site.path).returncode == 0
+
+    assert list((tmp_path / "temp").glob(".fedehr-*")) == []

@@ -264,7 +264,7 @@ def test_what_a_killed_import_left_beside_goes_too(
     site: Any, subjects_of: Any, erase: Erase
 ) -> None:
     gone = subjects_of(site)[:1]
-    for name in (".records.partial", ".records.old", ".fedehr-import-x1"):
+    for name in (".records.partial", ".records.old", ".fedehr-scratch-x1"):
         shutil.copytree(site.path, site.path.parent / name)
     erase(site.path, "--yes", subjects=gone)
     assert _places_of(gone, site.path.parent) == []

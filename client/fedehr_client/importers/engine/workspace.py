@@ -14,8 +14,8 @@ from fedehr_client.importers.engine.database_errors import database_errors
 from fedehr_client.importers.engine.interruption import interrupted_by_signals
 from fedehr_client.importers.engine.local_time import add_time_functions
 from fedehr_client.importers.engine.memory import plan_memory
-from fedehr_client.importers.engine.scratch import scratch_folder
 from fedehr_client.importers.engine.settings import ImportSettings
+from fedehr_client.scratch import scratch_folder
 
 __all__ = ["ImportSettings", "Workspace"]
 

@@ -9,19 +9,21 @@ from pathlib import Path
 from fedehr_shared.errors import DataError
 from fedehr_shared.meds.folder_lock import try_lock_folder
 
-_PREFIX = ".fedehr-import-"
+_PREFIX = ".fedehr-scratch-"
 
 
 @contextmanager
-def scratch_folder(parent: Path) -> Iterator[Path]:
-    """Yield a new folder under `parent` that only this user can read; remove it at the end.
+def scratch_folder(parent: Path | None) -> Iterator[Path]:
+    """Yield a new folder under `parent` (None: the system's) that only this user can read; remove
+    it at the end.
 
-    Folders left by imports that were killed are removed first; a running import's folder is
-    locked and stays.
+    Folders left by processes that were killed are removed first; that of a running one is locked
+    and stays.
 
     Raises:
         DataError: `parent` cannot be written.
     """
+    parent = parent or Path(tempfile.gettempdir())
     with ExitStack() as stack:
         try:
             parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +41,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 
 def _make_locked(parent: Path, stack: ExitStack) -> Path:
-    # Between making and locking, another import may take the folder for a leftover.
+    # Between making and locking, another process may take the folder for a leftover.
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         if stack.enter_context(try_lock_folder(folder)):
@@ -47,7 +49,7 @@ def _make_locked(parent: Path, stack: ExitStack) -> Path:
 
 
 def sweep(parent: Path) -> None:
-    """Remove what imports that were killed left under `parent`; running ones keep theirs."""
+    """Remove what processes that were killed left under `parent`; running ones keep theirs."""
     for folder in parent.glob(f"{_PREFIX}*"):
         with try_lock_folder(folder) as locked:
             if locked:
