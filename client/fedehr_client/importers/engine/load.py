@@ -139,8 +139,8 @@ def _scan_csv(
         if is_about_resources(error):
             raise
         raise DataError(
-            f"table '{table.name}' ({found.path}) is not well-formed CSV. Copy it again, or state "
-            "its delimiter and encoding."
+            f"table '{table.name}' ({found.path}) is not well-formed CSV. Copy it again, give all "
+            "its lines the same end, or state its delimiter and encoding."
         ) from None
     return staged, take_rejects(workspace.connection, name, str(found.path))
 
