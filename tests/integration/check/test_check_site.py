@@ -269,6 +269,7 @@ def test_the_page_loads_nothing_and_escapes_what_records_say(
     assert "&lt;script&gt;" in page
     assert "http" not in page.replace("http-equiv", "")
     assert page.count("<svg") == 1
+    assert '<td class="number">' in page
 
 
 def test_nothing_at_the_site_changes(site: Any, check: Callable[..., Any]) -> None:
