@@ -9,6 +9,7 @@ import duckdb
 
 from fedehr_client.check.cell_rule import CellRule
 from fedehr_client.check.report import Finding, Section, Verdict
+from fedehr_client.check.subject_fault import subject_fault
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.schema import BIRTH_CODE
 
@@ -102,16 +103,14 @@ def _future(faults: Faults, rule: CellRule) -> Finding:
 
 def _births(connection: duckdb.DuckDBPyConnection, rule: CellRule) -> Finding:
     num, born = connection.execute(f"SELECT count(*), count(birth) FROM ({_LIFE})").fetchall()[0]
-    missing = num - born
-    figures: dict[str, float | int | str | None] = {"num_subjects": rule.subjects(missing)}
-    if missing == 0:
-        return Finding("births", Verdict.OK, "every subject has a birth.", figures)
-    return Finding(
+    return subject_fault(
         "births",
-        Verdict.WARNING,
-        f"{rule.words(missing)} subjects have no {BIRTH_CODE}: their ages are unknown to the "
-        "model. Import the birth dates if there are any.",
-        figures,
+        num - born,
+        rule,
+        fine="every subject has a birth.",
+        wrong=f"have no {BIRTH_CODE}: their ages are unknown to the model. Import the birth dates "
+        "if there are any.",
+        fatal=False,
     )
 
 

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from fedehr_client.check.cell_rule import CellRule
 from fedehr_client.check.layout import Layout
 from fedehr_client.check.report import Finding, Section, Verdict
+from fedehr_client.check.subject_fault import subject_fault
 from fedehr_client.erasure.journal import JOURNAL_FILE
 from fedehr_shared.errors import DataError
 from fedehr_shared.meds.folder import SiteFolder
@@ -55,7 +56,11 @@ def check_structure(site: SiteFolder, layout: Layout, rule: CellRule) -> Section
         "contiguous": (layout.num_scattered, "have rows apart from each other in a shard"),
         "one_shard": (layout.num_in_two_shards, "lie in more than one shard"),
     }
-    findings = [_fault_finding(name, num, what, rule) for name, (num, what) in faults.items()]
+    again = "Import the folder again with `fedehr-client import meds`."
+    findings = [
+        subject_fault(name, num, rule, fine=f"no subjects {what}.", wrong=f"{what}. {again}")
+        for name, (num, what) in faults.items()
+    ]
     size = Finding(
         "size",
         Verdict.OK if layout.num_subjects >= rule.min_cell else Verdict.FAILED,
@@ -99,15 +104,3 @@ def _column_problem(file: Path, columns: tuple[str, ...]) -> str | None:
         return f"{file.name} is missing or damaged"
     missing = [column for column in columns if column not in names]
     return f"{file.name} lacks column(s) {', '.join(missing)}" if missing else None
-
-
-def _fault_finding(name: str, num: int, what: str, rule: CellRule) -> Finding:
-    if num == 0:
-        return Finding(name, Verdict.OK, f"no subjects {what}.", {"num_subjects": 0})
-    return Finding(
-        name,
-        Verdict.FAILED,
-        f"{rule.words(num)} subjects {what}. Import the folder again with "
-        "`fedehr-client import meds`.",
-        {"num_subjects": rule.subjects(num)},
-    )

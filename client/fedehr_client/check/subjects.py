@@ -5,6 +5,7 @@ import pandas as pd
 
 from fedehr_client.check.cell_rule import CellRule
 from fedehr_client.check.report import Bars, Finding, Section, Verdict
+from fedehr_client.check.subject_fault import subject_fault
 from fedehr_shared.meds.schema import SPLITS, TRAIN
 
 _EDGES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
@@ -63,15 +64,13 @@ def _in_two_splits(connection: duckdb.DuckDBPyConnection, rule: CellRule) -> Fin
     num = _count(
         connection, "SELECT subject_id FROM splits GROUP BY 1 HAVING count(DISTINCT split) > 1"
     )
-    figures: dict[str, float | int | str | None] = {"num_subjects": rule.subjects(num)}
-    if num == 0:
-        return Finding("one_split", Verdict.OK, "no subject is in two splits.", figures)
-    return Finding(
+    return subject_fault(
         "one_split",
-        Verdict.FAILED,
-        f"{rule.words(num)} subjects are in more than one split, so that training would see what "
-        "the test holds. Import the folder again with `fedehr-client import meds`.",
-        figures,
+        num,
+        rule,
+        fine="no subject is in two splits.",
+        wrong="are in more than one split, so that training would see what the test holds. "
+        "Import the folder again with `fedehr-client import meds`.",
     )
 
 
@@ -94,15 +93,13 @@ def _without_split(connection: duckdb.DuckDBPyConnection, rule: CellRule) -> Fin
         "SELECT DISTINCT subject_id FROM events WHERE subject_id NOT IN "
         "(SELECT subject_id FROM splits)",
     )
-    figures: dict[str, float | int | str | None] = {"num_subjects": rule.subjects(num)}
-    if num == 0:
-        return Finding("has_split", Verdict.OK, "every subject with events has a split.", figures)
-    return Finding(
+    return subject_fault(
         "has_split",
-        Verdict.FAILED,
-        f"{rule.words(num)} subjects with events have no split. Import the folder again with "
+        num,
+        rule,
+        fine="every subject with events has a split.",
+        wrong="with events have no split. Import the folder again with "
         "`fedehr-client import meds`.",
-        figures,
     )
 
 
