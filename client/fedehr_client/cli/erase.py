@@ -49,6 +49,13 @@ def erase(
         list[str] | None,
         typer.Option("--subject", metavar="ID", help="A subject_id; may be repeated."),
     ] = None,
+    subject_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--subject-key",
+            help="The key_file of the CSV mapping: identifiers are then the hospital's own.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
@@ -61,7 +68,7 @@ def erase(
     from fedehr_client.erasure.site import SiteErasure
     from fedehr_client.erasure.summary import survey_places
 
-    subject_ids = _read_subjects(listed, subjects or [])
+    subject_ids = _read_subjects(listed, subjects or [], subject_key)
     places = _find_places(folder, site_file, work)
     with _step_progress() as report_step:
         summary = survey_places(places, subject_ids, report_step)
@@ -90,21 +97,25 @@ def _step_progress() -> "Iterator[ReportStep]":
         yield lambda step: progress.update(bar, description=step)
 
 
-def _read_subjects(listed: str | None, subjects: list[str]) -> frozenset[int]:
+def _read_subjects(
+    listed: str | None, subjects: list[str], subject_key: Path | None
+) -> frozenset[int]:
     from fedehr_client.erasure.request import parse_subjects
+    from fedehr_client.identity import IdentityHash
 
-    named = parse_subjects(subjects, "the --subject options")
+    identity = None if subject_key is None else IdentityHash.read(subject_key)
+    named = parse_subjects(subjects, "the --subject options", identity)
     if listed is None:
         return named
     if listed == _STDIN:
-        return named | parse_subjects(sys.stdin, "standard input")
+        return named | parse_subjects(sys.stdin, "standard input", identity)
     try:
         lines = Path(listed).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"cannot read {listed} as UTF-8 text. Check the path and its permissions."
         ) from error
-    return named | parse_subjects(lines, listed)
+    return named | parse_subjects(lines, listed, identity)
 
 
 def _find_places(folder: Path | None, site_file: Path | None, work: Path | None) -> list["Place"]:

@@ -122,6 +122,13 @@ def import_file(
         str | None,
         typer.Option("--timezone", help="Of times without an offset; left out, the import's."),
     ] = None,
+    subject_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--subject-key",
+            help="The key_file of the CSV mapping: subject_id is then the hospital's own.",
+        ),
+    ] = None,
     max_bad_share: Annotated[
         float,
         typer.Option(
@@ -135,6 +142,8 @@ def import_file(
     as_json: Json = False,
 ) -> None:
     """Read labels that the hospital already has."""
+    from fedehr_client.identity import IdentityHash
+    from fedehr_client.tasks.label_file import FileReading
     from fedehr_client.tasks.making import import_labels, sites_of
     from fedehr_shared.errors import UsageError
 
@@ -142,6 +151,7 @@ def import_file(
     if len(sites) > 1 or sites[0].path != folder:
         raise UsageError(f"{folder} is a federation folder. Name one of its sites.")
     rules = _rules(memory_limit, temp, replace, allow_leak)
+    identity = None if subject_key is None else IdentityHash.read(subject_key)
     with _progress() as report_step:
         report_step("reading the labels")
         given, report = import_labels(
@@ -150,8 +160,7 @@ def import_file(
             task,
             kind.value,
             rules,
-            timezone=timezone,
-            max_bad_share=max_bad_share,
+            reading=FileReading(timezone, max_bad_share, identity),
         )
     if as_json:
         print_json({"task": task, **given, "leakage": report.to_dict() if report else None})

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable
 
+from fedehr_client.identity import IdentityHash, subject_id_of
 from fedehr_shared.errors import UsageError
 
 _HEADER = "subject_id"
 _NUM_SHOWN = 10
 
 
-def parse_subjects(lines: Iterable[str], source: str) -> frozenset[int]:
+def parse_subjects(
+    lines: Iterable[str], source: str, identity: IdentityHash | None = None
+) -> frozenset[int]:
     """The identifiers in `lines`, one a line.
 
     Blank lines, lines that begin with `#` and the heading `subject_id` are passed over.
@@ -16,6 +19,7 @@ def parse_subjects(lines: Iterable[str], source: str) -> frozenset[int]:
     Args:
         lines: what the user gave.
         source: what to call it in an error.
+        identity: the hash that the import used, where the lines are a hospital's own numbers.
 
     Raises:
         UsageError: a line is no 64-bit whole number; its number is said, not what it holds.
@@ -26,7 +30,7 @@ def parse_subjects(lines: Iterable[str], source: str) -> frozenset[int]:
         text = line.strip().removeprefix("\ufeff")
         if not text or text.startswith("#") or text == _HEADER:
             continue
-        subject = _parse(text)
+        subject = subject_id_of(text, identity)
         if subject is None:
             bad.append(number)
         else:
@@ -38,11 +42,3 @@ def parse_subjects(lines: Iterable[str], source: str) -> frozenset[int]:
             f"(line {shown}). Nothing was erased; mend them and repeat."
         )
     return frozenset(subjects)
-
-
-def _parse(text: str) -> int | None:
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 19):
-        return None
-    value = int(text)
-    return value if -(2**63) <= value < 2**63 else None

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from fedehr_client.identity import IdentityHash, subject_id_of
 from fedehr_client.tasks.label_times import NO_TIME, parse_times
 from fedehr_shared.errors import DataError, UsageError
 from fedehr_shared.meds.folder import SiteFolder
@@ -59,26 +60,38 @@ class FileLabels:
         }
 
 
-def read_label_file(
-    file: Path, site: SiteFolder, kind: Kind, timezone: str | None, max_bad_share: float
-) -> FileLabels:
+@dataclass(frozen=True)
+class FileReading:
+    """How a label file is read.
+
+    Attributes:
+        timezone: of times without an offset; None: that of the site's import.
+        max_bad_share: more bad rows than this share refuse the file.
+        identity: the hash that the import used, where `subject_id` is the hospital's own number.
+    """
+
+    timezone: str | None = None
+    max_bad_share: float = 0.01
+    identity: IdentityHash | None = None
+
+
+def read_label_file(file: Path, site: SiteFolder, kind: Kind, reading: FileReading) -> FileLabels:
     """Read and check a label file against the site's subjects.
 
     Args:
         file: the CSV, which may be gzipped.
         site: whose subjects.
         kind: what `value` holds.
-        timezone: of times without an offset; None: that of the site's import.
-        max_bad_share: more bad rows than this share refuse the file.
+        reading: how its cells are read, and how many may be bad.
 
     Raises:
         DataError: the file is missing or malformed, or too many rows are bad.
         UsageError: there is no such time zone, or the site's times are local.
     """
     frame = _read_frame(file)
-    zone = _zone_of(site, timezone)
-    subjects = pd.to_numeric(frame["subject_id"].where(_is_integer(frame["subject_id"])))
-    subjects = subjects.astype("Int64")
+    zone = _zone_of(site, reading.timezone)
+    numbers = [subject_id_of(text, reading.identity) for text in frame["subject_id"]]
+    subjects = pd.Series(pd.array(numbers, "Int64"))
     known = subjects.isin(list(read_splits(site))).fillna(False)
     times = parse_times(frame["prediction_time"], zone)
     values, is_value = _parse_values(frame["value"], kind)
@@ -93,8 +106,8 @@ def read_label_file(
     result = FileLabels(
         _table(subjects[keep].to_numpy(np.int64), times[keep], values[keep], kind), len(frame), bad
     )
-    if result.num_bad > max_bad_share * len(frame):
-        raise DataError(_refusal(file, result, max_bad_share))
+    if result.num_bad > reading.max_bad_share * len(frame):
+        raise DataError(_refusal(file, result, reading.max_bad_share))
     return result
 
 
@@ -124,10 +137,6 @@ def _read_frame(file: Path) -> pd.DataFrame:
     if frame.empty:
         raise DataError(f"{file} holds no rows. Check the export.")
     return pd.DataFrame({name: frame[name].fillna("").str.strip() for name in COLUMNS})
-
-
-def _is_integer(texts: "pd.Series[str]") -> "pd.Series[bool]":
-    return texts.str.fullmatch(r"[+-]?[0-9]{1,18}")
 
 
 def _parse_values(

@@ -8,7 +8,7 @@ from typing import Any
 
 from fedehr_client.tasks.catalog import read_task, task_file
 from fedehr_client.tasks.definition import ImportedTask, TaskDefinition
-from fedehr_client.tasks.label_file import Kind, read_label_file
+from fedehr_client.tasks.label_file import FileReading, Kind, read_label_file
 from fedehr_client.tasks.label_folder import LabelFile, refuse_existing, write_label_files
 from fedehr_client.tasks.labeling import LabelTable, make_labels
 from fedehr_client.tasks.leakage import LeakRoles, check_leakage
@@ -142,8 +142,7 @@ def import_labels(
     kind: Kind,
     rules: MakingRules,
     *,
-    timezone: str | None,
-    max_bad_share: float,
+    reading: FileReading,
 ) -> tuple[dict[str, Any], LeakageReport | None]:
     """Labels of a CSV into a site; the leakage test is for binary ones.
 
@@ -158,7 +157,7 @@ def import_labels(
     imported = parse({"name": task, "kind": kind}, ImportedTask, "--task")
     with _undisturbed([site]):
         refuse_existing(site, task, rules.replace)
-        given = read_label_file(file, site, kind, timezone, max_bad_share)
+        given = read_label_file(file, site, kind, reading)
         report = None
         if kind == "binary":
             roles = LeakRoles.of_imported()

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from fedehr_client.identity import IdentityHash
 from fedehr_client.importers.csv.code_template import CodeField, CodeTemplate
-from fedehr_client.importers.csv.identity import IdentityHash
 from fedehr_client.importers.csv.importer import CsvImporter
 from fedehr_client.importers.csv.mapping import Mapping
+from fedehr_client.importers.csv.number_functions import register_numbers
 from fedehr_client.importers.engine.settings import ImportSettings
 from fedehr_client.importers.engine.write import write_records
 from fedehr_shared.config.section import parse
@@ -140,7 +141,7 @@ def test_numbers_of_texts_are_the_same_in_sql_and_all_different(texts: set[str])
 
     key = IdentityHash(b"k" * 32)
     with duckdb.connect() as connection:
-        key.register(connection)
+        register_numbers(connection, key)
         connection.register("given_texts", pa.table({"text": pa.array(sorted(texts), pa.string())}))
         rows = connection.execute(
             "SELECT text, subject_number(text), visit_number(text) FROM given_texts"

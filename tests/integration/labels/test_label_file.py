@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedehr_client.tasks.label_file import REASONS, FileLabels, Kind, read_label_file
+from fedehr_client.tasks.label_file import REASONS, FileLabels, FileReading, Kind, read_label_file
 from fedehr_shared.errors import DataError, FedehrError, UsageError
 from fedehr_shared.meds.folder import SiteFolder
 
@@ -35,7 +35,7 @@ def _read(
 ) -> FileLabels:
     file = folder / "labels.csv"
     file.write_text(HEADER + rows, encoding="utf-8")
-    return read_label_file(file, site, kind, timezone, share)
+    return read_label_file(file, site, kind, FileReading(timezone, share))
 
 
 def test_each_kind_gives_a_table_of_meds(site: SiteFolder, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_malformed_file_is_refused_without_its_text(
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(DataError) as refused:
-        read_label_file(file, site, "binary", None, 0.01)
+        read_label_file(file, site, "binary", FileReading())
     assert "labels.csv" in str(refused.value)
     assert "SECRET" not in str(refused.value)
 
@@ -163,10 +163,10 @@ def test_a_gzipped_file_is_read_and_a_truncated_one_refused(
     file = tmp_path / "labels.csv.gz"
     content = gzip.compress((HEADER + "1,2020-01-05,1\n" * 1).encode())
     file.write_bytes(content)
-    assert read_label_file(file, site, "binary", None, 0.01).labels.num_rows == 1
+    assert read_label_file(file, site, "binary", FileReading()).labels.num_rows == 1
     file.write_bytes(content[:-6])
     with pytest.raises(DataError):
-        read_label_file(file, site, "binary", None, 0.01)
+        read_label_file(file, site, "binary", FileReading())
 
 
 TIMES = st.datetimes(datetime(1700, 1, 1), datetime(2500, 1, 1))
@@ -202,7 +202,7 @@ def test_no_file_ends_in_anything_but_labels_or_a_refusal(
     raw = text.encode("utf-8", "surrogatepass")
     file.write_bytes(raw[: len(raw) - cut])
     try:
-        given = read_label_file(file, site, kind, timezone, 1.0)
+        given = read_label_file(file, site, kind, FileReading(timezone, 1.0))
     except FedehrError:
         return
     meds.LabelSchema.validate(given.labels)

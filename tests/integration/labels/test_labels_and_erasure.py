@@ -8,6 +8,7 @@ import pytest
 
 from fedehr_client.erasure.place import find_places
 from fedehr_client.erasure.site import SiteErasure
+from fedehr_client.tasks.label_file import FileReading
 from fedehr_client.tasks.making import MakingRules, import_labels, make_all, read_tasks
 from fedehr_client.tasks.site_query import QueryLimits
 from fedehr_shared.errors import DataError
@@ -55,5 +56,7 @@ def test_labels_wait_for_an_erasure(site: SiteFolder, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="another process"):
             make_all([site], read_tasks([TASK]), RULES, lambda _: None)
         with pytest.raises(DataError, match="another process"):
-            import_labels(site, file, "own", "binary", RULES, timezone=None, max_bad_share=0.0)
+            import_labels(
+                site, file, "own", "binary", RULES, reading=FileReading(max_bad_share=0.0)
+            )
     assert site.tasks == []

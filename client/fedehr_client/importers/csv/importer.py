@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedehr_client.identity import IdentityHash
 from fedehr_client.importers.csv.code_sql import MACROS
 from fedehr_client.importers.csv.dictionary_sql import codes_sql
-from fedehr_client.importers.csv.identity import IdentityHash
 from fedehr_client.importers.csv.mapping import Mapping
 from fedehr_client.importers.csv.mapping_sql import MappingSql
+from fedehr_client.importers.csv.number_functions import register_numbers
 from fedehr_client.importers.csv.tables import find_tables, join_tables
 from fedehr_client.importers.engine.csv_file import CsvFormat
 from fedehr_client.importers.engine.load import open_table
@@ -80,7 +81,7 @@ class CsvImporter:
         """
         if self.mapping.subject.key_file is not None:
             key = IdentityHash.read(self.mapping_folder / self.mapping.subject.key_file)
-            key.register(workspace.connection)
+            register_numbers(workspace.connection, key)
         files = find_tables(self.source, self.mapping)
         queries = MappingSql(self.mapping, frozenset(files))
         source = self.mapping.source

@@ -1,24 +1,18 @@
-"""Numbers for subjects and visits that a hospital names by text: keyed BLAKE2b, 63 bits."""
+"""Subjects' numbers: the records' own `subject_id`, or one made of a hospital's text."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
-import pyarrow as pa
-import pyarrow.compute as pc
-from duckdb.func import PythonUDFType
-
-from fedehr_client.importers.csv.row_scope import SUBJECT_FUNCTION, VISIT_FUNCTION
 from fedehr_shared.errors import ConfigError
 
 LEAST_CHARACTERS = 16
+_MOST_DIGITS = 19
 
 
 @dataclass(frozen=True, repr=False)
 class IdentityHash:
-    """Texts into numbers that cannot be traced back without the key."""
+    """Texts into numbers that cannot be traced back without the key: BLAKE2b, 63 bits."""
 
     key: bytes
 
@@ -53,17 +47,18 @@ class IdentityHash:
         digest = hashlib.blake2b(text.encode(), key=self.key, digest_size=8, person=what.encode())
         return int.from_bytes(digest.digest(), "big") % (2**63 - 1) + 1
 
-    def register(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Offer `subject_number(text)` and `visit_number(text)` to SQL."""
-        for name, what in ((SUBJECT_FUNCTION, "subject"), (VISIT_FUNCTION, "visit")):
-            connection.create_function(
-                name, self._column(what), ["VARCHAR"], "BIGINT", type=PythonUDFType.ARROW
-            )
 
-    def _column(self, what: str) -> Callable[[pa.ChunkedArray], pa.Array]:
-        def numbers(texts: pa.ChunkedArray) -> pa.Array:
-            coded = pc.dictionary_encode(texts.combine_chunks())
-            values = [self.number(text, what) for text in coded.dictionary.to_pylist()]
-            return pa.array(values, pa.int64()).take(coded.indices)
+def subject_id_of(text: str, identity: IdentityHash | None) -> int | None:
+    """The `subject_id` that a text stands for; None where it is none.
 
-        return numbers
+    Args:
+        text: without blanks around it.
+        identity: the hash that the records' import used; None where `text` is the number.
+    """
+    if identity is not None:
+        return identity.number(text, "subject") if text else None
+    digits = text[1:] if text[:1] in ("-", "+") else text
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS):
+        return None
+    value = -int(digits) if text.startswith("-") else int(digits)
+    return value if -(2**63) <= value < 2**63 else None
