@@ -57,6 +57,11 @@ def sites_of(folder: Path) -> list[SiteFolder]:
     Raises:
         DataError: the folder is missing, or is neither.
     """
+    if not folder.is_dir():
+        raise DataError(
+            f"there is no folder {folder}. Name a site folder (data/, metadata/) or a federation "
+            "folder."
+        )
     if (folder / "metadata").is_dir():
         return [SiteFolder(folder)]
     return FederationFolder(folder).sites
