@@ -21,16 +21,30 @@ _PHASE = {
         "A site's batch is its number of training subjects divided by this, so that all sites "
         "take equally many steps whatever their size."
     ),
-    "learning_rate": "Highest learning rate of AdamW.",
-    "warmup_share": (
-        "Share of the phase's steps with a rising rate; a cosine to zero over all its rounds "
-        "follows."
+    "epochs_per_round": (
+        "Above 0: a round is so many passes over the site's subjects, in place of steps_per_round."
     ),
+    "minutes_per_round": (
+        "Above 0: a site ends its round after so many minutes, whatever it has done by then; such "
+        "a study cannot be repeated bit by bit."
+    ),
+    "batch_subjects": (
+        "Above 0: every site's batch has so many subjects, in place of steps_per_epoch."
+    ),
+    "learning_rate": "Highest learning rate of AdamW.",
+    "schedule": (
+        'After the warm-up: "cosine" to zero over all rounds of the phase, or "constant".'
+    ),
+    "warmup_share": "Share of the phase's steps with a rising rate.",
     "weight_decay": "Weight decay of AdamW.",
     "max_grad_norm": "Gradients are clipped to this norm.",
+    "proximal_weight": (
+        "FedProx: half of this times the squared distance from the round's first weights is added "
+        "to the loss."
+    ),
     "optimizer_state": (
         '"averaged": the moments of AdamW travel and are averaged with the weights (three times '
-        'the bytes). "fresh": every round starts with empty moments.'
+        'the bytes). "kept": each site keeps its own. "fresh": every round starts with empty ones.'
     ),
 }
 WORDS: dict[str, str] = {
@@ -84,7 +98,7 @@ WORDS: dict[str, str] = {
     "sequence.skip_repeats": (
         "Leave out a measurement in the same bin as the one before it in the same stay."
     ),
-    "model": "The encoder's size.",
+    "model": "The encoder's size; size = tiny, small, base or large may stand for three numbers.",
     "model.layers": "Transformer layers.",
     "model.hidden": "Width of a token's encoding; a multiple of 2 x heads.",
     "model.heads": "Attention heads.",
@@ -101,8 +115,25 @@ WORDS: dict[str, str] = {
         "Share of sequences in which one whole stay or day is hidden instead of single codes, "
         "unless the one drawn is more than half of its sequence."
     ),
-    "pretraining": "Masked-event pre-training on the train split; 0 rounds leave it out.",
+    "objective": "What pre-training asks of the encoder.",
+    "objective.kind": (
+        '"masked_events": name what [masking] hides. "masked_autoencoder": encode only what is '
+        'visible, a light decoder names the rest. "contrastive": two masked views of a subject '
+        "must be closer than those of others."
+    ),
+    "objective.hidden_share": "Share of events that a masked autoencoder hides.",
+    "objective.decoder_layers": "Layers of its decoder, which is half as wide as the encoder.",
+    "objective.contrastive_weight": (
+        "The contrastive loss times this is added to the other kinds' loss; 0: left out."
+    ),
+    "objective.contrastive_group": "Subjects of a batch that are told from each other.",
+    "objective.temperature": "Of the contrastive loss: a lower one asks for sharper differences.",
+    "objective.projection": "Width in which views of subjects are compared.",
+    "pretraining": "Self-supervised pre-training on the train split; 0 rounds leave it out.",
     **{f"pretraining.{key}": words for key, words in _PHASE.items()},
+    "pretraining.private_bias": (
+        "Each site fits an output bias for its own code frequencies, and keeps it."
+    ),
     "finetuning": "Fine-tuning with one head a task, from the pre-trained weights.",
     **{f"finetuning.{key}": words for key, words in _PHASE.items()},
     "finetuning.tasks": "Tasks: each is a file labels/<task>.parquet at every site.",

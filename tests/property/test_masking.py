@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fedehr_client.training.schedule import batch_rows, learning_rate
 from fedehr_shared.config.masking import MaskingConfig
-from fedehr_shared.config.study import OptimizationConfig
+from fedehr_shared.config.optimization import OptimizationConfig
 from fedehr_shared.tokens.batch import EventBatch
 from fedehr_shared.tokens.draws import keyed_draws
 from fedehr_shared.tokens.masking import EventMasker

@@ -13,7 +13,8 @@ from fedehr_client.training.batches import PretrainingData
 from fedehr_client.training.examples import Examples, select_examples
 from fedehr_client.training.schedule import least_rows_of_round
 from fedehr_shared.cells import cell_of
-from fedehr_shared.config.study import OptimizationConfig, StudyConfig
+from fedehr_shared.config.optimization import OptimizationConfig
+from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import TooFewSubjectsError, VocabularyMissingError, WireError
 from fedehr_shared.meds.code_table import read_codes
 from fedehr_shared.meds.event_stream import stream_events

@@ -12,7 +12,8 @@ from fedehr_client.device import choose_device
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training.loop import RoundContext
 from fedehr_client.training.pretraining import PretrainingData, pretrain_round
-from fedehr_shared.config.study import OptimizationConfig, StudyConfig
+from fedehr_shared.config.optimization import OptimizationConfig
+from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import FedehrError
 from fedehr_shared.model.finetuning_model import FinetuningModel
 from fedehr_shared.model.pretraining_model import PretrainingModel

@@ -11,7 +11,8 @@ from torch import nn
 from fedehr_client.training.optimizer import load_moments, make_optimizer, moments_of
 from fedehr_client.training.prefetch import prefetch
 from fedehr_client.training.schedule import learning_rate
-from fedehr_shared.config.study import OptimizationConfig, StudyConfig
+from fedehr_shared.config.optimization import OptimizationConfig
+from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import TrainingError
 from fedehr_shared.model.weights import parameters_of
 from fedehr_shared.wire.payload import Arrays

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fedehr_shared.config.study import OptimizationConfig
+from fedehr_shared.config.optimization import OptimizationConfig
 from fedehr_shared.errors import WireError
 from fedehr_shared.wire.moments import FIRST, SECOND_ROOT
 from fedehr_shared.wire.payload import Arrays

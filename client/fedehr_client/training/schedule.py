@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fedehr_shared.config.study import OptimizationConfig
+from fedehr_shared.config.optimization import OptimizationConfig
 from fedehr_shared.seeds import derive_generator
 
 

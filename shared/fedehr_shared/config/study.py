@@ -8,13 +8,16 @@ own section, never the whole.
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from fedehr_shared.config.cohort import CohortConfig
 from fedehr_shared.config.masking import MaskingConfig
-from fedehr_shared.config.name import Name, Share
+from fedehr_shared.config.model import ModelConfig
+from fedehr_shared.config.name import Name
+from fedehr_shared.config.objective import ObjectiveConfig
+from fedehr_shared.config.optimization import FinetuningConfig, PretrainingConfig
 from fedehr_shared.config.section import Section, parse, read_toml
 from fedehr_shared.config.sequence import SequenceConfig
 from fedehr_shared.config.vocabulary import VocabularyConfig
@@ -32,63 +35,6 @@ class FederationConfig(Section):
     """How long the run waits for its sites to connect."""
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     """How often a site that answered with an error is asked in one round."""
-
-
-class ModelConfig(Section):
-    """The encoder's size. The head width `hidden / heads` must be even."""
-
-    layers: Annotated[int, Field(ge=1, le=48)] = 2
-    hidden: Annotated[int, Field(ge=8, le=4_096)] = 64
-    heads: Annotated[int, Field(ge=1, le=64)] = 2
-    pooling: Literal["mean", "sum"] = "mean"
-    """How token encodings become one subject encoding for the task heads."""
-
-    @model_validator(mode="after")
-    def _even_heads(self) -> "ModelConfig":
-        if self.hidden % (2 * self.heads):
-            raise ValueError(
-                f"hidden ({self.hidden}) must be a multiple of 2 x heads ({2 * self.heads})"
-            )
-        return self
-
-
-class OptimizationConfig(Section):
-    """Rounds, steps and AdamW of one phase; one schedule runs over all its rounds."""
-
-    rounds: Annotated[int, Field(ge=0, le=10_000)] = 10
-    steps_per_round: Annotated[int, Field(ge=1, le=100_000)] = 10
-    """Optimizer steps that every site takes in a round."""
-    steps_per_epoch: Annotated[int, Field(ge=1, le=100_000)] = 20
-    """A site's batch is its number of training subjects divided by this, so that all sites
-    take equally many steps whatever their size."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
-    warmup_share: Share = 0.1
-    """Share of the phase's steps with a rising rate; a cosine to zero follows."""
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    optimizer_state: Literal["averaged", "fresh"] = "averaged"
-    """`averaged`: AdamW's moments are averaged with the weights and travel (three times the
-    bytes); `fresh`: every round starts with empty moments."""
-
-
-class PretrainingConfig(OptimizationConfig):
-    """Masked-event pre-training on the train split; 0 rounds leave it out."""
-
-
-class FinetuningConfig(OptimizationConfig):
-    """Fine-tuning with one head a task, from the pre-trained weights."""
-
-    tasks: Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)]
-    """Tasks, each a `labels/<task>.parquet` at the sites that hold it."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-2
-    """The heads' rate; see `encoder_rate_factor`."""
-    encoder_rate_factor: Annotated[float, Field(ge=0, le=1)] = 0.03
-    """The encoder's learning rate as a share of the heads'; 0 trains the heads alone."""
-    wide: bool = True
-    """Add to each head a linear term over the tokens that a sequence holds."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Dropout on the pooled encoding, in training only."""
 
 
 class EvaluationConfig(Section):
@@ -109,6 +55,7 @@ class StudyConfig(Section):
     sequence: SequenceConfig = SequenceConfig()
     model: ModelConfig = ModelConfig()
     masking: MaskingConfig = MaskingConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
     pretraining: PretrainingConfig = PretrainingConfig()
     finetuning: FinetuningConfig
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fedehr_shared.config.study import ModelConfig
+from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.model.attention import attend
 from fedehr_shared.model.rotary import rotary_angles, rotate
 from fedehr_shared.tokens.batch import MAX_VISITS, EventBatch

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fedehr_shared.config.study import FinetuningConfig, ModelConfig
+from fedehr_shared.config.model import ModelConfig
+from fedehr_shared.config.optimization import FinetuningConfig
 from fedehr_shared.model.encoder import EventEncoder
 from fedehr_shared.tokens.batch import EventBatch
 

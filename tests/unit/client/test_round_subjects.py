@@ -12,7 +12,7 @@ from fedehr_client.answers.answer import answer
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training.schedule import batch_rows, least_rows_of_round
 from fedehr_server.phases.model_state import first_finetuning_state, first_pretraining_state
-from fedehr_shared.config.study import OptimizationConfig
+from fedehr_shared.config.optimization import OptimizationConfig
 from fedehr_shared.errors import TooFewSubjectsError
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_shared.wire.work import Work, WorkId

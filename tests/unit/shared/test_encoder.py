@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedehr_shared.config.study import FinetuningConfig, ModelConfig
+from fedehr_shared.config.model import ModelConfig
+from fedehr_shared.config.optimization import FinetuningConfig
 from fedehr_shared.errors import WireError
 from fedehr_shared.model.attention import attend, attend_padded
 from fedehr_shared.model.encoder import EventEncoder

@@ -5,7 +5,7 @@ import resource
 import numpy as np
 import pytest
 
-from fedehr_shared.config.study import ModelConfig
+from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.errors import WireError
 from fedehr_shared.model.pretraining_model import PretrainingModel
 from fedehr_shared.model.weights import build_model, draw_first_weights, parameters_of
