@@ -128,6 +128,7 @@ def _transport(run: StudyInProcess, locations: Sequence[Any], alter: Alter | Non
 @pytest.fixture(scope="session")
 def run_study_in_process() -> Callable[..., StudyInProcess]:
     """Run a study over sites; the run's folder is `folder / "run"`, scratch beside it."""
+    from fedehr_client.compute.config import ComputeConfig
     from fedehr_client.locator import SiteLocation
     from fedehr_server.running import run_study
 
@@ -147,8 +148,7 @@ def run_study_in_process() -> Callable[..., StudyInProcess]:
                 records=site,
                 work=folder / "work" / site.name,
                 min_cell=study.vocabulary.min_cell if min_cell is None else min_cell,
-                device="cpu",
-                num_threads=1,
+                compute=ComputeConfig(device="cpu", num_threads=1),
             )
             for site in sites
         ]

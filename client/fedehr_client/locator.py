@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.site import DEFAULT_MIN_CELL, SiteConfig
 from fedehr_shared.errors import ConfigError, DataError
 from fedehr_shared.meds.folder import FederationFolder, SiteFolder
@@ -32,10 +33,8 @@ class SiteLocation:
     """Private to this site; made on first use by whoever writes into it."""
     min_cell: int
     """The site's floor, in subjects."""
-    device: str
-    """`auto`, `cpu` or `cuda`."""
-    num_threads: int | None
-    """Torch threads, or None for torch's own choice."""
+    compute: ComputeConfig
+    """What it computes with."""
 
 
 class SiteLocator:
@@ -70,8 +69,7 @@ def _from_site_file(path: Path, environ: Mapping[str, str]) -> SiteLocation:
         records=SiteFolder(site.records),
         work=site.work,
         min_cell=config.ceilings.min_cell,
-        device=site.device,
-        num_threads=site.num_threads or _optional_count(environ, NUM_THREADS),
+        compute=_with_threads(config.compute, environ),
     )
 
 
@@ -96,9 +94,14 @@ def _from_partition(environ: Mapping[str, str], node_config: Mapping[str, object
         records=records,
         work=Path(environ[WORK_FOLDER]) / records.name,
         min_cell=_optional_count(environ, MIN_CELL) or DEFAULT_MIN_CELL,
-        device="auto",
-        num_threads=_optional_count(environ, NUM_THREADS),
+        compute=_with_threads(ComputeConfig(), environ),
     )
+
+
+def _with_threads(compute: ComputeConfig, environ: Mapping[str, str]) -> ComputeConfig:
+    """A number of threads in the site file goes before one of the environment."""
+    num_threads = compute.num_threads or _optional_count(environ, NUM_THREADS)
+    return compute.model_copy(update={"num_threads": num_threads})
 
 
 def _optional_count(environ: Mapping[str, str], name: str) -> int | None:

@@ -5,10 +5,11 @@ A study never changes it; the site can only refuse a study.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from fedehr_client.compute.config import ComputeConfig
 from fedehr_shared.config.name import Name
 from fedehr_shared.config.section import Section, read_toml
 
@@ -25,9 +26,6 @@ class RecordsConfig(Section):
     """A MEDS site folder (`data/`, `metadata/`, `labels/`); relative to the file."""
     work: Path = Path("work")
     """A private folder for caches; relative to the file."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    num_threads: Annotated[int, Field(ge=1, le=1_024)] | None = None
-    """Torch threads; left out, torch decides."""
 
 
 class CeilingsConfig(Section):
@@ -61,6 +59,7 @@ class SiteConfig(Section):
     """A whole `site.toml`."""
 
     site: RecordsConfig
+    compute: ComputeConfig = ComputeConfig()
     ceilings: CeilingsConfig = CeilingsConfig()
     network: ConnectionConfig
 

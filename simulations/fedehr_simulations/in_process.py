@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedehr_client.answers.reply import reply_to
+from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
 from fedehr_server.running import run_study
 from fedehr_server.vocabulary_shelf import VocabularyShelf
@@ -75,8 +76,7 @@ def run_in_process(
             records=site,
             work=work / site.name,
             min_cell=study.vocabulary.min_cell,
-            device="auto",
-            num_threads=num_threads,
+            compute=ComputeConfig(num_threads=num_threads),
         )
         for site in sites
     ]

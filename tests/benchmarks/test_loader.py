@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.utils.rnn import pad_sequence
 
+from fedehr_client.compute.compute import Compute
 from fedehr_client.training import loop
 from fedehr_client.training.batches import MaskedBatches, PretrainingData
 from fedehr_client.training.loop import RoundContext
@@ -283,7 +284,9 @@ def test_training_does_not_wait(
                 pretraining={"rounds": 1, "steps_per_round": 4, "steps_per_epoch": 32},
             )
             weights = draw_first_weights(PretrainingModel(study.model, NUM_TOKENS), 1)
-            context = RoundContext(study, "site", 1, NUM_TOKENS, weights, None, torch.device("cpu"))
+            context = RoundContext(
+                study, "site", 1, NUM_TOKENS, weights, None, Compute(torch.device("cpu"))
+            )
             stopwatch = Stopwatch()
             monkeypatch.setattr(loop, "prefetch", stopwatch)
             begin = time.perf_counter()

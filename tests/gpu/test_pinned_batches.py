@@ -17,16 +17,17 @@ def test_a_pinned_batch_is_the_same_on_the_device() -> None:
     size = 100_000
     batch = EventBatch(
         torch.randint(0, 9_000, (size,)), torch.rand(size), torch.rand(size),
-        torch.randint(0, 8, (size,)), torch.tensor([0, 40, size]),
+        torch.randint(0, 8, (size,)), torch.randint(0, 4, (size,)),
+        torch.tensor([0, 40, size]), [0, 40, size],
     )  # fmt: skip
-    masked = MaskedBatch(batch, torch.arange(0, size, 3), batch.tokens[::3].clone())
-    labelled = LabelledBatch(batch, torch.rand(2, 3))
+    masked = MaskedBatch(batch, torch.arange(0, size, 3), batch.tokens[::3].clone(), size // 3)
+    labelled = LabelledBatch(batch, torch.rand(2, 3), torch.tensor([2, 2, 2]))
     device = torch.device("cuda")
     for made in (masked, labelled):
         pinned = made.pinned()
         assert pinned.batch.tokens.is_pinned()
         moved = pinned.to(device)
-        for name in ("tokens", "hours", "ages", "visits", "cu_seqlens"):
+        for name in ("tokens", "hours", "ages", "visits", "sexes", "cu_seqlens"):
             there = getattr(moved.batch, name)
             assert there.is_cuda
             assert torch.equal(there.cpu(), getattr(made.batch, name))

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fedehr_client.compute.compute import Compute
 from fedehr_server.checkpoint import CheckpointFolder, load_weights
 from fedehr_shared.meds.reader import read_splits
 from fedehr_shared.meds.schema import DATA_SCHEMA, HELD_OUT, LABELS_SCHEMA
@@ -173,7 +174,7 @@ def test_pooled_auroc_bounds_hold_the_score_of_all_subjects(
         examples = data.examples(HELD_OUT)
         found = predict(
             study, data.store, examples, num_tokens=data.num_tokens,
-            weights=finished_study.latest_weights, device=torch.device("cpu"),
+            weights=finished_study.latest_weights, compute=Compute(torch.device("cpu")),
         )  # fmt: skip
         own = examples.labels[:, 0].astype(np.float64)
         once = METRICS["auroc"](own, found[:, 0], np.ones((1, own.size)))

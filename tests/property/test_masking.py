@@ -27,8 +27,10 @@ def _batch(sequences: list[list[int]]) -> EventBatch:
     lengths = [1 + len(tokens) for tokens in sequences]
     stream = torch.tensor([token for tokens in sequences for token in (START, *tokens)])
     zeros = torch.zeros(stream.numel())
-    boundaries = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
-    return EventBatch(stream, zeros, zeros, zeros.long(), boundaries)
+    boundaries = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    none = zeros.long()
+    cu_seqlens = torch.from_numpy(boundaries)
+    return EventBatch(stream, zeros, zeros, none, none, cu_seqlens, boundaries.tolist())
 
 
 def _within(count: int, num: int, share: float) -> bool:

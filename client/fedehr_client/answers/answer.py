@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fedehr_client.answers.evaluation import evaluation_report, tuning_auroc
 from fedehr_client.answers.site_data import SiteData, keep_vocabulary
-from fedehr_client.device import choose_device
+from fedehr_client.compute.compute import choose_compute
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training.examples import Examples
 from fedehr_client.training.finetuning import finetune_round
@@ -37,8 +37,8 @@ def answer(work: Work, location: SiteLocation) -> Payload:
             f"the study asks for min_cell = {work.study.vocabulary.min_cell}, this site's floor "
             f"is {location.min_cell}. Raise [vocabulary] min_cell in the study."
         )
-    if location.num_threads:
-        torch.set_num_threads(location.num_threads)
+    if location.compute.num_threads:
+        torch.set_num_threads(location.compute.num_threads)
     if work.id.phase == "vocabulary":
         return VocabularyAnswer(work.study, location).payload()
     _require_agreed(work)
@@ -60,7 +60,7 @@ def _context(work: Work, location: SiteLocation, num_tokens: int) -> RoundContex
         num_tokens=num_tokens,
         weights=_required(work.model),
         moments=work.moments,
-        device=choose_device(location.device),
+        compute=choose_compute(location.compute),
     )
 
 
@@ -101,7 +101,7 @@ def _scores(context: RoundContext, data: SiteData, examples: Examples) -> NDArra
         examples,
         num_tokens=data.num_tokens,
         weights=context.weights,
-        device=context.device,
+        compute=context.compute,
     )
 
 

@@ -15,6 +15,7 @@ from fedehr_client.check.structure import check_schema, check_structure
 from fedehr_client.check.subjects import check_subjects
 from fedehr_client.check.training_step import TRAINING_TITLE, check_training
 from fedehr_client.check.vocabulary import own_vocabulary
+from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
 from fedehr_client.scratch import scratch_folder
 from fedehr_client.tasks.site_query import QueryLimits
@@ -36,14 +37,14 @@ class CheckSettings:
         vocabulary: the study's vocabulary, where there is one already.
         min_cell: the site's floor, in subjects.
         memory_limit_bytes: for the queries.
-        device: `auto`, `cpu` or `cuda`.
+        compute: what the training step computes with.
     """
 
     study: StudyConfig | None
     vocabulary: Vocabulary | None
     min_cell: int
     memory_limit_bytes: int
-    device: str
+    compute: ComputeConfig
 
 
 def check_site(site: SiteFolder, settings: CheckSettings, report_step: ReportStep) -> CheckReport:
@@ -117,8 +118,7 @@ def _training(site: SiteFolder, settings: CheckSettings) -> Section:
             records=site,
             work=work,
             min_cell=settings.min_cell,
-            device=settings.device,
-            num_threads=None,
+            compute=settings.compute,
         )
         return check_training(location, study, vocabulary)
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from fedehr_client.answers.site_data import SiteData
 from fedehr_client.check.report import Finding, Section, Verdict
-from fedehr_client.device import choose_device
+from fedehr_client.compute.compute import Compute, choose_compute
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training.loop import RoundContext
 from fedehr_client.training.pretraining import PretrainingData, pretrain_round
@@ -47,10 +47,10 @@ def check_training(location: SiteLocation, study: StudyConfig, vocabulary: Vocab
         vocabulary: the study's, or one of the site's own codes.
     """
     try:
-        device = choose_device(location.device)
+        compute = choose_compute(location.compute)
         data = SiteData(location, study, vocabulary)
         subjects = data.pretraining()
-        seconds, loss = time_steps(location, study, vocabulary, subjects, device)
+        seconds, loss = time_steps(location, study, vocabulary, subjects, compute)
     except FedehrError as error:
         return Section(TRAINING_TITLE, (Finding("training_step", Verdict.FAILED, str(error)),))
     except torch.OutOfMemoryError:
@@ -60,8 +60,13 @@ def check_training(location: SiteLocation, study: StudyConfig, vocabulary: Vocab
     step = Finding(
         "training_step",
         Verdict.OK,
-        f"{_device_name(device)}: a step of pre-training takes {seconds:.2f} s.",
-        {"device": _device_name(device), "seconds": seconds, "loss": loss, "num_tokens": tokens},
+        f"{_device_name(compute.device)}: a step of pre-training takes {seconds:.2f} s.",
+        {
+            "device": _device_name(compute.device),
+            "seconds": seconds,
+            "loss": loss,
+            "num_tokens": tokens,
+        },
     )
     return Section(TRAINING_TITLE, (step, *_estimates(study, vocabulary, seconds)))
 
@@ -71,7 +76,7 @@ def time_steps(
     study: StudyConfig,
     vocabulary: Vocabulary,
     subjects: PretrainingData,
-    device: torch.device,
+    compute: Compute,
 ) -> tuple[float, float]:
     """Seconds a step, after a first one that is not timed, and the last mean loss in nats.
 
@@ -86,7 +91,7 @@ def time_steps(
         num_tokens=vocabulary.num_tokens,
         weights=draw_first_weights(model, study.seed, "pretraining"),
         moments=None,
-        device=device,
+        compute=compute,
     )
     pretrain_round(context, subjects)
     timed = replace(context, study=_with_steps(study, NUM_TIMED_STEPS))

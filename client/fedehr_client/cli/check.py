@@ -46,7 +46,9 @@ def check(
     from fedehr_client.check.check import CheckSettings
     from fedehr_client.check.html import render_html
     from fedehr_client.check.vocabulary import read_vocabulary
+    from fedehr_client.compute.config import ComputeConfig
     from fedehr_client.importers.engine.memory import parse_bytes
+    from fedehr_shared.config.section import parse
     from fedehr_shared.config.study import StudyConfig
     from fedehr_shared.errors import DataError
 
@@ -56,7 +58,7 @@ def check(
         vocabulary=read_vocabulary(vocabulary) if vocabulary else None,
         min_cell=min_cell,
         memory_limit_bytes=parse_bytes(memory_limit),
-        device=device,
+        compute=parse({"device": device}, ComputeConfig, "the command line"),
     )
     report = _check_with_progress(site, settings)
     if html is not None:

@@ -25,11 +25,13 @@ _TOML = """\
 name = {name}
 records = {records}    # a MEDS site folder: data/, metadata/, labels/
 work = "work"          # private caches
-device = "auto"        # auto, cpu or cuda
-# num_threads = 4      # torch threads; left out, torch decides
 
 [ceilings]
 min_cell = 11          # no number that rests on fewer subjects leaves this site
+
+[compute]
+device = "auto"        # auto, cpu or cuda
+# num_threads = 4      # torch threads; left out, torch decides
 
 [network]
 coordinator = {coordinator}    # host:port; the one outbound connection

@@ -12,6 +12,7 @@ from fedehr_client.training.schedule import batch_rows
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.seeds import derive_generator
 from fedehr_shared.tokens.batch import EventBatch
+from fedehr_shared.tokens.budget import ranges_within
 from fedehr_shared.tokens.collate import collate, episodes
 from fedehr_shared.tokens.masking import EventMasker, MaskedBatch
 from fedehr_shared.tokens.store import TokenStore
@@ -65,18 +66,38 @@ class LabelledBatch:
     Attributes:
         batch: the sequences.
         labels: `[sequences, tasks]` float32: 0, 1, or NaN where a task has no label.
+        num_step_labels: `[tasks]` int64, known labels of the whole step that this is a piece
+            of: the losses of its pieces add up to the mean over all of them.
     """
 
     batch: EventBatch
     labels: torch.Tensor
+    num_step_labels: torch.Tensor
+
+    def split(self, token_budget: int | None) -> list["LabelledBatch"]:
+        """Pieces of at most `token_budget` tokens, or of one longer sequence; views, no copies."""
+        return [
+            LabelledBatch(
+                self.batch.cut(sequences),
+                self.labels[sequences.start : sequences.stop],
+                self.num_step_labels,
+            )
+            for sequences in ranges_within(self.batch.boundaries, token_budget)
+        ]
 
     def to(self, device: torch.device) -> "LabelledBatch":
         """The same batch on `device`; a pinned one is copied while the processor goes on."""
-        return LabelledBatch(self.batch.to(device), self.labels.to(device, non_blocking=True))
+        return LabelledBatch(
+            self.batch.to(device),
+            self.labels.to(device, non_blocking=True),
+            self.num_step_labels.to(device, non_blocking=True),
+        )
 
     def pinned(self) -> "LabelledBatch":
         """The same batch in page-locked memory, from which CUDA copies without waiting."""
-        return LabelledBatch(self.batch.pinned(), self.labels.pin_memory())
+        return LabelledBatch(
+            self.batch.pinned(), self.labels.pin_memory(), self.num_step_labels.pin_memory()
+        )
 
 
 @dataclass(frozen=True)
@@ -93,7 +114,6 @@ class LabelledBatches:
         seed = (self.study.digest, "finetuning", self.site)
         steps_per_epoch = self.study.finetuning.steps_per_epoch
         rows = batch_rows(len(self.examples), step, steps_per_epoch, *seed)
-        return LabelledBatch(
-            collate(self.store, self.examples.windows[rows]),
-            torch.from_numpy(self.examples.labels[rows]),
-        )
+        labels = torch.from_numpy(self.examples.labels[rows])
+        batch = collate(self.store, self.examples.windows[rows])
+        return LabelledBatch(batch, labels, (~labels.isnan()).sum(dim=0))

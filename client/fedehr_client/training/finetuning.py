@@ -25,7 +25,12 @@ def finetune_round(context: RoundContext, store: TokenStore, examples: Examples)
     torch.manual_seed(derive_seed(study.digest, "finetuning", context.round_number, site))
 
     def loss_of(labelled: LabelledBatch) -> torch.Tensor:
-        return multitask_loss(model(labelled.batch), labelled.labels, tuning.label_smoothing)
+        return multitask_loss(
+            model(labelled.batch),
+            labelled.labels,
+            labelled.num_step_labels,
+            tuning.label_smoothing,
+        )
 
     factors = {"encoder.": tuning.encoder_rate_factor, "heads.": 1.0, "wide.": 1.0}
     batches = LabelledBatches(study, site, store, examples)

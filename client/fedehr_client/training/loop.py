@@ -1,6 +1,7 @@
 """The optimizer steps of one round, whatever the phase."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
@@ -8,6 +9,7 @@ from typing import Protocol, Self, TypeVar
 import torch
 from torch import nn
 
+from fedehr_client.compute.compute import Compute
 from fedehr_client.training.optimizer import load_moments, make_optimizer, moments_of
 from fedehr_client.training.prefetch import prefetch
 from fedehr_client.training.schedule import learning_rate
@@ -27,6 +29,9 @@ class DeviceBatch(Protocol):
     def pinned(self) -> Self:
         """The same batch in page-locked memory."""
 
+    def split(self, token_budget: int | None) -> Sequence[Self]:
+        """Pieces of at most `token_budget` tokens, whose losses add up to the batch's."""
+
 
 Batch = TypeVar("Batch", bound=DeviceBatch)
 
@@ -42,7 +47,7 @@ class RoundContext:
         num_tokens: the vocabulary's size.
         weights: the federation's weights before the round.
         moments: averaged moments, or None to start with empty ones.
-        device: where to train.
+        compute: where and how to train.
     """
 
     study: StudyConfig
@@ -51,7 +56,12 @@ class RoundContext:
     num_tokens: int
     weights: Arrays
     moments: Arrays | None
-    device: torch.device
+    compute: Compute
+
+    @property
+    def device(self) -> torch.device:
+        """Where to train."""
+        return self.compute.device
 
 
 @dataclass(frozen=True)
@@ -111,7 +121,7 @@ class RoundTrainer:
         steps = range(first, first + self._config.steps_per_round)
         with closing(prefetch(_pinning(make_batch, context.device), steps)) as batches:
             losses = [
-                self._step(step, loss_of, batch.to(context.device))
+                self._step(step, loss_of, batch.split(context.compute.token_budget), context.device)
                 for step, batch in zip(steps, batches, strict=True)
             ]
         after = parameters_of(self._model)
@@ -122,23 +132,32 @@ class RoundTrainer:
             moments=moments_of(self._optimizer, self._model) if averaged else None,
         )
 
-    def _step(self, step: int, loss_of: Callable[[Batch], torch.Tensor], batch: Batch) -> float:
+    def _step(
+        self,
+        step: int,
+        loss_of: Callable[[Batch], torch.Tensor],
+        pieces: Sequence[Batch],
+        device: torch.device,
+    ) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(step, self._config) * group["rate_factor"]
         self._optimizer.zero_grad(set_to_none=False)
-        loss = loss_of(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        total = 0.0
+        for piece in pieces:
+            loss = loss_of(piece.to(device))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
         norm = nn.utils.clip_grad_norm_(
             [p for group in self._optimizer.param_groups for p in group["params"]],
             self._config.max_grad_norm,
         )
-        if not bool(torch.isfinite(loss)) or not bool(torch.isfinite(norm)):
+        if not math.isfinite(total) or not bool(torch.isfinite(norm)):
             raise TrainingError(
                 f"the loss or its gradient is NaN or infinite at step {step + 1} of the phase. "
                 "Lower its learning_rate or max_grad_norm."
             )
         self._optimizer.step()
-        return float(loss.detach())
+        return total
 
 
 def _pinning(make_batch: Callable[[int], Batch], device: torch.device) -> Callable[[int], Batch]:

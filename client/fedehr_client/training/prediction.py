@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fedehr_client.compute.compute import Compute
 from fedehr_client.training.examples import Examples
 from fedehr_client.training.prefetch import prefetch
 from fedehr_shared.config.study import StudyConfig
@@ -27,7 +28,7 @@ def predict(
     *,
     num_tokens: int,
     weights: Arrays,
-    device: torch.device,
+    compute: Compute,
 ) -> NDArray[np.float64]:
     """Probabilities of each task for each example.
 
@@ -39,7 +40,7 @@ def predict(
     """
     model = build_model(
         lambda: FinetuningModel(study.model, study.finetuning, num_tokens), weights
-    ).to(device)
+    ).to(compute.device)
     model.eval()
 
     def make_batch(begin: int) -> EventBatch:
@@ -49,7 +50,7 @@ def predict(
     parts = [np.empty((0, len(study.finetuning.tasks)))]
     with torch.inference_mode(), closing(prefetch(make_batch, begins)) as batches:
         for batch in batches:
-            logits = model(batch.to(device))
+            logits = model(batch.to(compute.device))
             parts.append(torch.sigmoid(logits.double()).cpu().numpy())
     scores = np.concatenate(parts)
     if not np.isfinite(scores).all():

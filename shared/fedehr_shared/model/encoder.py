@@ -36,9 +36,8 @@ class EventEncoder(nn.Module):
         x = self.token_embedding(batch.tokens)
         x = x + self.visit_embedding(batch.visits) + self.age_projection(batch.ages[:, None])
         cos, sin = rotary_angles(batch.hours, self._head_size)
-        cu_seqlens = batch.cu_seqlens.tolist()
         for block in self.blocks:
-            x = block(x, cos, sin, cu_seqlens)
+            x = block(x, cos, sin, batch.boundaries)
         normed: torch.Tensor = self.norm(x)
         return normed
 

@@ -68,12 +68,16 @@ def sequence_of_token(cu_seqlens: torch.Tensor) -> torch.Tensor:
     return torch.repeat_interleave(torch.arange(lengths.numel(), device=lengths.device), lengths)
 
 
-def multitask_loss(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
+def multitask_loss(
+    logits: torch.Tensor, labels: torch.Tensor, num_step_labels: torch.Tensor, smoothing: float
+) -> torch.Tensor:
     """Mean over tasks, equally weighted, of the cross-entropy over each task's known labels.
 
     Args:
         logits: `[sequences, tasks]`.
         labels: `[sequences, tasks]`, 0 or 1, NaN where the subject has no label.
+        num_step_labels: `[tasks]`, known labels of the whole step: the losses of its pieces add
+            up to the step's.
         smoothing: labels move this far towards one half.
 
     Shape: a scalar; 0 where nothing is labelled.
@@ -81,5 +85,5 @@ def multitask_loss(logits: torch.Tensor, labels: torch.Tensor, smoothing: float)
     known = ~labels.isnan()
     targets = torch.where(known, labels, 0.5) * (1 - 2 * smoothing) + smoothing
     losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    by_task = (losses * known).sum(dim=0) / known.sum(dim=0).clamp(min=1)
+    by_task = (losses * known).sum(dim=0) / num_step_labels.clamp(min=1)
     return by_task.mean()

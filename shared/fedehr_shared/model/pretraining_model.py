@@ -18,12 +18,12 @@ class PretrainingModel(nn.Module):
         self.output_bias = nn.Parameter(torch.zeros(num_tokens))
 
     def forward(self, masked: MaskedBatch) -> torch.Tensor:
-        """Mean cross-entropy (nats) over the hidden positions; logits nowhere else.
+        """Cross-entropy (nats) summed over the hidden positions, as a share of the step's mean:
+        the losses of a step's pieces add up to it. Logits nowhere else.
 
         Shape: a scalar; 0 where nothing is hidden.
         """
         hidden = self.encoder(masked.batch)[masked.positions]
         logits = functional.linear(hidden, self.encoder.token_embedding.weight, self.output_bias)
-        if masked.targets.numel() == 0:
-            return logits.sum()
-        return functional.cross_entropy(logits, masked.targets)
+        summed = functional.cross_entropy(logits, masked.targets, reduction="sum")
+        return summed / max(1, masked.num_step_targets)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 
 MAX_VISITS = 8
+NUM_SEXES = 4
+"""0 unknown, 1 female, 2 male, 3 another."""
 
 
 @dataclass(frozen=True)
@@ -16,19 +18,36 @@ class EventBatch:
         hours: `[tokens]` float32, since the sequence's first event.
         ages: `[tokens]` float32, in centuries; 0 where unknown.
         visits: `[tokens]` int64, 0 to `MAX_VISITS - 1`.
+        sexes: `[tokens]` int64, the subject's, 0 to `NUM_SEXES - 1`.
         cu_seqlens: `[sequences + 1]` int64, where each sequence begins.
+        boundaries: `[sequences + 1]`, the same, readable without waiting for a device.
     """
 
     tokens: torch.Tensor
     hours: torch.Tensor
     ages: torch.Tensor
     visits: torch.Tensor
+    sexes: torch.Tensor
     cu_seqlens: torch.Tensor
+    boundaries: list[int]
 
     @property
     def num_sequences(self) -> int:
         """The number of sequences."""
-        return int(self.cu_seqlens.numel()) - 1
+        return len(self.boundaries) - 1
+
+    def cut(self, sequences: range) -> "EventBatch":
+        """Some neighboring sequences, as views of the same memory."""
+        begin, end = self.boundaries[sequences.start], self.boundaries[sequences.stop]
+        return EventBatch(
+            self.tokens[begin:end],
+            self.hours[begin:end],
+            self.ages[begin:end],
+            self.visits[begin:end],
+            self.sexes[begin:end],
+            self.cu_seqlens[sequences.start : sequences.stop + 1] - begin,
+            [place - begin for place in self.boundaries[sequences.start : sequences.stop + 1]],
+        )
 
     def to(self, device: torch.device) -> "EventBatch":
         """The same batch on `device`; a pinned one is copied while the processor goes on."""
@@ -37,7 +56,9 @@ class EventBatch:
             self.hours.to(device, non_blocking=True),
             self.ages.to(device, non_blocking=True),
             self.visits.to(device, non_blocking=True),
+            self.sexes.to(device, non_blocking=True),
             self.cu_seqlens.to(device, non_blocking=True),
+            self.boundaries,
         )
 
     def pinned(self) -> "EventBatch":
@@ -47,5 +68,7 @@ class EventBatch:
             self.hours.pin_memory(),
             self.ages.pin_memory(),
             self.visits.pin_memory(),
+            self.sexes.pin_memory(),
             self.cu_seqlens.pin_memory(),
+            self.boundaries,
         )

@@ -30,7 +30,9 @@ def collate(store: TokenStore, windows: Windows) -> EventBatch:
         hours=torch.from_numpy(hours),
         ages=torch.from_numpy(_ages(store, windows, first_hours, hours)),
         visits=torch.from_numpy(visits),
+        sexes=torch.zeros(visits.size, dtype=torch.int64),
         cu_seqlens=torch.from_numpy(windows.cu_seqlens),
+        boundaries=windows.cu_seqlens.tolist(),
     )
 
 

@@ -1,6 +1,6 @@
 """Masked events: which positions of a batch are hidden, and what stands there instead."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fedehr_shared.config.masking import MaskingConfig
 from fedehr_shared.tokens.batch import EventBatch
+from fedehr_shared.tokens.budget import ranges_within
 from fedehr_shared.tokens.draws import keyed_draws
 from fedehr_shared.vocabulary.vocabulary import MASK, SPECIAL_TOKENS
 
@@ -22,11 +23,30 @@ class MaskedBatch:
         batch: the stream as the model reads it.
         positions: `[masked]` int64, the hidden positions, rising.
         targets: `[masked]` int64, the tokens that stood there.
+        num_step_targets: hidden positions of the whole step that this is a piece of: the
+            losses of its pieces add up to the mean over all of them.
     """
 
     batch: EventBatch
     positions: torch.Tensor
     targets: torch.Tensor
+    num_step_targets: int
+
+    def split(self, token_budget: int | None) -> list["MaskedBatch"]:
+        """Pieces of at most `token_budget` tokens, or of one longer sequence; views, no copies."""
+        ranges = ranges_within(self.batch.boundaries, token_budget)
+        begins = [self.batch.boundaries[sequences.start] for sequences in ranges]
+        ends = [*begins[1:], self.batch.boundaries[-1]]
+        cuts = torch.searchsorted(self.positions, torch.tensor([*begins, ends[-1]])).tolist()
+        return [
+            MaskedBatch(
+                self.batch.cut(sequences),
+                self.positions[low:high] - begin,
+                self.targets[low:high],
+                self.num_step_targets,
+            )
+            for sequences, begin, low, high in zip(ranges, begins, cuts, cuts[1:], strict=False)
+        ]
 
     def to(self, device: torch.device) -> "MaskedBatch":
         """The same batch on `device`; a pinned one is copied while the processor goes on."""
@@ -34,12 +54,16 @@ class MaskedBatch:
             self.batch.to(device),
             self.positions.to(device, non_blocking=True),
             self.targets.to(device, non_blocking=True),
+            self.num_step_targets,
         )
 
     def pinned(self) -> "MaskedBatch":
         """The same batch in page-locked memory, from which CUDA copies without waiting."""
         return MaskedBatch(
-            self.batch.pinned(), self.positions.pin_memory(), self.targets.pin_memory()
+            self.batch.pinned(),
+            self.positions.pin_memory(),
+            self.targets.pin_memory(),
+            self.num_step_targets,
         )
 
 
@@ -97,10 +121,9 @@ class EventMasker:
             chosen = np.flatnonzero(is_event & (draws == draws[is_event].min()))
         shown = tokens.copy()
         shown[chosen] = self._shown(tokens[chosen], draws[chosen], generator)
-        stream = EventBatch(
-            torch.from_numpy(shown), batch.hours, batch.ages, batch.visits, batch.cu_seqlens
-        )
-        return MaskedBatch(stream, torch.from_numpy(chosen), torch.from_numpy(tokens[chosen]))
+        stream = replace(batch, tokens=torch.from_numpy(shown))
+        targets = torch.from_numpy(tokens[chosen])
+        return MaskedBatch(stream, torch.from_numpy(chosen), targets, int(chosen.size))
 
     def _draws(
         self,

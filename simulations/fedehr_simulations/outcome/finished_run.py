@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from fedehr_client.answers.site_data import SiteData
-from fedehr_client.device import choose_device
+from fedehr_client.compute.compute import choose_compute
+from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
 from fedehr_client.tasks.cohort import read_cohort_labels
 from fedehr_client.training.examples import select_examples
@@ -17,7 +18,7 @@ from fedehr_shared.meds.schema import HELD_OUT
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_simulations.outcome.predictions import SitePredictions
 
-DEVICE = "auto"
+COMPUTE = ComputeConfig(num_threads=1)
 
 
 def site_location(study: StudyConfig, site: SiteFolder, work: Path) -> SiteLocation:
@@ -27,8 +28,7 @@ def site_location(study: StudyConfig, site: SiteFolder, work: Path) -> SiteLocat
         records=site,
         work=work / site.name,
         min_cell=study.vocabulary.min_cell,
-        device=DEVICE,
-        num_threads=1,
+        compute=COMPUTE,
     )
 
 
@@ -78,6 +78,6 @@ def predict_held_out(
         examples,
         num_tokens=data.num_tokens,
         weights=weights,
-        device=choose_device(DEVICE),
+        compute=choose_compute(COMPUTE),
     )
     return SitePredictions(examples.subject_ids, examples.prediction_times, probabilities)

@@ -27,6 +27,7 @@ def site(hospitals: Any, tmp_path: Path) -> Any:
 def check() -> Callable[..., Any]:
     """`check(site)`: the report, for a minimum cell of 5."""
     from fedehr_client.check.check import CheckSettings, check_site
+    from fedehr_client.compute.config import ComputeConfig
 
     def run(site: Any, **changes: Any) -> Any:
         settings: dict[str, Any] = {
@@ -34,7 +35,7 @@ def check() -> Callable[..., Any]:
             "vocabulary": None,
             "min_cell": MIN_CELL,
             "memory_limit_bytes": 400_000_000,
-            "device": "cpu",
+            "compute": ComputeConfig(device="cpu"),
         }
         return check_site(site, CheckSettings(**{**settings, **changes}), lambda step: None)
 

@@ -47,17 +47,17 @@ def test_the_site_file_wins(tmp_path: Path) -> None:
     assert location.records.path == tmp_path / "node" / "records"
     assert location.work == tmp_path / "node" / "work"
     assert location.min_cell == 20
-    assert location.num_threads is None
+    assert location.compute.num_threads is None
 
 
-@pytest.mark.parametrize(("in_file", "expected"), [("", 3), ("num_threads = 1", 1)])
+@pytest.mark.parametrize(("in_file", "expected"), [("", 3), ("[compute]\nnum_threads = 1", 1)])
 def test_threads_come_from_the_file_then_the_environment(
     tmp_path: Path, in_file: str, expected: int
 ) -> None:
     file = _site_file(tmp_path / "node", in_file)
     (tmp_path / "node" / "records").mkdir()
     environ = {"FEDEHR_SITE_FILE": str(file), "FEDEHR_NUM_THREADS": "3"}
-    assert SiteLocator().locate(environ, {}).num_threads == expected
+    assert SiteLocator().locate(environ, {}).compute.num_threads == expected
 
 
 def test_settings_of_a_simulation(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_settings_of_a_simulation(tmp_path: Path) -> None:
         "FEDEHR_MIN_CELL": "5",
     }
     location = SiteLocator().locate(environ, {"partition-id": 0})
-    assert (location.num_threads, location.min_cell) == (2, 5)
+    assert (location.compute.num_threads, location.min_cell) == (2, 5)
     with pytest.raises(ConfigError, match="FEDEHR_MIN_CELL"):
         SiteLocator().locate({**environ, "FEDEHR_MIN_CELL": "many"}, {"partition-id": 0})
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from fedehr_client.answers.site_data import SiteData
+from fedehr_client.compute.compute import Compute
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training import loop
 from fedehr_client.training.batches import LabelledBatches, MaskedBatches
@@ -92,7 +93,9 @@ def data(hospitals: Any, make_study: Any, finished_study: Any, tmp_path_factory:
 
 
 def _context(study: Any, data: SiteData, weights: Any) -> RoundContext:
-    return RoundContext(study, "hospital-2", 1, data.num_tokens, weights, None, torch.device("cpu"))
+    return RoundContext(
+        study, "hospital-2", 1, data.num_tokens, weights, None, Compute(torch.device("cpu"))
+    )
 
 
 def _pretrain(study: Any, data: SiteData) -> Any:

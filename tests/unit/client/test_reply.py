@@ -129,7 +129,7 @@ def test_each_failure_has_its_code(
 
         if torch.cuda.is_available():
             pytest.skip("there is a CUDA device")
-        from fedehr_client.device import choose_device
+        from fedehr_client.compute.device import choose_device
 
         found = lambda: choose_device("cuda")  # noqa: E731
     payload = reply_to(lambda: request, found)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fedehr_client.answers.site_data import SiteData
+from fedehr_client.compute.compute import Compute
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training.finetuning import finetune_round
 from fedehr_client.training.loop import RoundContext, RoundResult
@@ -20,7 +21,7 @@ from fedehr_shared.meds.schema import HELD_OUT
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_shared.wire.moments import FIRST, SECOND_ROOT
 
-CPU = torch.device("cpu")
+CPU = Compute(torch.device("cpu"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -193,7 +194,7 @@ def test_scores_that_are_no_numbers_are_told(make_study: Any, data: SiteData) ->
     with pytest.raises(TrainingError, match="scores"):
         predict(
             study, data.store, data.examples(HELD_OUT),
-            num_tokens=data.num_tokens, weights=weights, device=CPU,
+            num_tokens=data.num_tokens, weights=weights, compute=CPU,
         )  # fmt: skip
 
 
@@ -203,7 +204,7 @@ def test_scores_are_chances_and_do_not_depend_on_their_neighbours(
     study, examples = make_study(), data.examples(HELD_OUT)
     weights = _first(study, data, _finetune)
     scores = predict(
-        study, data.store, examples, num_tokens=data.num_tokens, weights=weights, device=CPU
+        study, data.store, examples, num_tokens=data.num_tokens, weights=weights, compute=CPU
     )
     assert scores.shape == (len(examples), 2)
     assert scores.min() > 0
@@ -213,7 +214,7 @@ def test_scores_are_chances_and_do_not_depend_on_their_neighbours(
         examples.windows[::2], examples.labels[::2],
     )  # fmt: skip
     alone = predict(
-        study, data.store, half, num_tokens=data.num_tokens, weights=weights, device=CPU
+        study, data.store, half, num_tokens=data.num_tokens, weights=weights, compute=CPU
     )
     np.testing.assert_allclose(alone, scores[::2], atol=1e-6)
 

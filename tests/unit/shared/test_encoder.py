@@ -43,9 +43,8 @@ def _batch(seed: int, lengths: list[int]) -> EventBatch:
     tokens[cu_seqlens[:-1]] = START
     hours = torch.from_numpy(generator.random(num) * 200).float()
     ages = torch.from_numpy(generator.random(num)).float()
-    return EventBatch(
-        tokens, hours, ages, torch.from_numpy(generator.integers(0, 8, num)), cu_seqlens
-    )
+    visits, sexes = (torch.from_numpy(generator.integers(0, most, num)) for most in (8, 4))
+    return EventBatch(tokens, hours, ages, visits, sexes, cu_seqlens, cu_seqlens.tolist())
 
 
 def _encoder(seed: int = 0) -> EventEncoder:
@@ -182,7 +181,7 @@ def test_missing_labels_move_nothing(num: int, seed: int, smoothing: float) -> N
     generator = np.random.default_rng(seed)
     labels = torch.from_numpy(generator.choice([0.0, 1.0, np.nan], (num, 2))).float()
     logits = torch.from_numpy(generator.normal(size=(num, 2))).float().requires_grad_()
-    loss = multitask_loss(logits, labels, smoothing)
+    loss = multitask_loss(logits, labels, (~labels.isnan()).sum(dim=0), smoothing)
     loss.backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert torch.equal(logits.grad == 0, labels.isnan())
@@ -199,7 +198,7 @@ def test_missing_labels_move_nothing(num: int, seed: int, smoothing: float) -> N
 def test_a_batch_with_nothing_hidden_costs_nothing_and_trains_nothing() -> None:
     model = PretrainingModel(CONFIG, NUM_TOKENS)
     nothing = torch.zeros(0, dtype=torch.int64)
-    loss = model(MaskedBatch(_batch(0, [3, 4]), nothing, nothing))
+    loss = model(MaskedBatch(_batch(0, [3, 4]), nothing, nothing, 0))
     loss.backward()
     assert float(loss.detach()) == 0.0
     assert all(p.grad is not None and not p.grad.any() for p in model.parameters())

@@ -1,0 +1,1 @@
+"""What a site computes with: device, precision, attention, memory."""
