@@ -12,10 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from fedehr_client.compute.compute import Compute
+from fedehr_client.compute.config import ComputeConfig
 from fedehr_server.checkpoint import CheckpointFolder, load_weights
 from fedehr_shared.meds.reader import read_splits
 from fedehr_shared.meds.schema import DATA_SCHEMA, HELD_OUT, LABELS_SCHEMA
 from fedehr_shared.metrics.binary import METRICS
+
+ONE_THREAD = ComputeConfig(device="cpu", num_threads=1)
 
 
 def _bits(weights: dict[str, Any]) -> dict[str, bytes]:
@@ -169,7 +172,13 @@ def test_pooled_auroc_bounds_hold_the_score_of_all_subjects(
     for site in hospitals.sites:
         if site.name not in counted:
             continue
-        location = SiteLocation(site.name, site, finished_study.work / site.name, 5, "cpu", 1)
+        location = SiteLocation(
+            site.name,
+            site,
+            finished_study.work / site.name,
+            5,
+            ONE_THREAD,
+        )
         data = SiteData(location, study, vocabulary)
         examples = data.examples(HELD_OUT)
         found = predict(

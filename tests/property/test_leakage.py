@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedehr_client.answers.site_data import SiteData
+from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.schema import CODES_SCHEMA, DATA_SCHEMA, LABELS_SCHEMA, SPLITS
@@ -23,6 +24,8 @@ from fedehr_shared.meds.writer import write_site
 from fedehr_shared.tokens.collate import collate
 from fedehr_shared.vocabulary.grid import bin_of
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
+
+ONE_THREAD = ComputeConfig(device="cpu", num_threads=1)
 
 EPOCH = datetime(2020, 1, 1)
 PREDICTION = 6.0
@@ -94,7 +97,7 @@ def _write(folder: Path, rows: list[Row]) -> SiteFolder:
 
 def _inputs(site: SiteFolder, study: Any) -> dict[int, Any]:
     """By subject, what the model is given."""
-    location = SiteLocation("site", site, site.path.parent / "work", 2, "cpu", 1)
+    location = SiteLocation("site", site, site.path.parent / "work", 2, ONE_THREAD)
     data = SiteData(location, study, VOCABULARY)
     found: dict[int, Any] = {}
     for split in SPLITS:

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 from fedehr_client.answers.site_data import SiteData
+from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.erasure.caches import find_caches, remove_caches
 from fedehr_client.locator import SiteLocation
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
+
+ONE_THREAD = ComputeConfig(device="cpu", num_threads=1)
 
 
 def _sequences(data: SiteData) -> dict[int, tuple[bytes, ...]]:
@@ -37,7 +40,7 @@ def open_site(
     """The largest site of a study that has run, with the work folder that it left."""
     site = copied_hospitals.sites[0]
     shutil.copytree(finished_study.work / site.name, tmp_path / "work")
-    location = SiteLocation(site.name, site, tmp_path / "work", 5, "cpu", 1)
+    location = SiteLocation(site.name, site, tmp_path / "work", 5, ONE_THREAD)
     text = (location.work / "vocabulary.json").read_text(encoding="utf-8")
     return lambda: SiteData(location, make_study(), Vocabulary.from_json(text))
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedehr_client.answers.site_data import SiteData
+from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.label_counts import count_outcomes
 from fedehr_client.locator import SiteLocation
 from fedehr_client.tasks.cohort import read_cohort_labels
@@ -23,6 +24,8 @@ from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_simulations.arms.bag_of_tokens import read_bags
 from fedehr_simulations.arms.pooled_site import write_pooled_site
 from fedehr_simulations.outcome.held_out import read_held_out
+
+ONE_THREAD = ComputeConfig(device="cpu", num_threads=1)
 
 HOURS_A_YEAR = 8_766
 DELAYS = {"DX": 10.0}
@@ -129,7 +132,7 @@ def test_all_arms_and_phases_see_the_same_examples(
     everyone, study = make_study(), make_study(cohort=COHORT)
     site = hospitals.sites[0]
     splits = read_splits(site)
-    location = SiteLocation(site.name, site, tmp_path / "work", 5, "cpu", 1)
+    location = SiteLocation(site.name, site, tmp_path / "work", 5, ONE_THREAD)
     data = SiteData(location, study, vocabulary)
     held_out = read_held_out([site], study.finetuning.tasks, study.cohort)
     bags = read_bags(study, site, vocabulary, tmp_path / "bags")
@@ -150,7 +153,7 @@ def test_pretraining_sees_every_record(
     make_study: Any, hospitals: Any, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
     site = hospitals.sites[0]
-    location = SiteLocation(site.name, site, tmp_path / "work", 5, "cpu", 1)
+    location = SiteLocation(site.name, site, tmp_path / "work", 5, ONE_THREAD)
     rows = [
         SiteData(location, study, vocabulary).pretraining().rows.tolist()
         for study in (make_study(), make_study(cohort=COHORT))

@@ -10,6 +10,7 @@ import pytest
 
 from fedehr_client.answers.answer import answer
 from fedehr_client.answers.site_data import SiteData, keep_vocabulary
+from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
 from fedehr_server.phases.model_state import first_pretraining_state
 from fedehr_shared.errors import (
@@ -22,6 +23,8 @@ from fedehr_shared.errors import (
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_shared.wire.work import Work, WorkId
 
+ONE_THREAD = ComputeConfig(device="cpu", num_threads=1)
+
 
 @pytest.fixture(scope="module")
 def vocabulary(finished_study: Any) -> Vocabulary:
@@ -29,7 +32,7 @@ def vocabulary(finished_study: Any) -> Vocabulary:
 
 
 def _location(site: Any, work: Path, min_cell: int = 5) -> SiteLocation:
-    return SiteLocation(site.name, site, work, min_cell, "cpu", 1)
+    return SiteLocation(site.name, site, work, min_cell, ONE_THREAD)
 
 
 def _work(study: Any, phase: Any, **more: Any) -> Work:

@@ -21,13 +21,15 @@ from fedehr_client.training.entropy import code_entropy, frequency_loss, token_c
 from fedehr_shared.meds.reader import read_splits
 from fedehr_shared.vocabulary.vocabulary import SPECIAL_TOKENS
 
+ONE_THREAD = ComputeConfig(device="cpu", num_threads=1)
+
 
 @pytest.fixture(scope="module")
 def subjects(hospitals: Any, make_study: Any, tmp_path_factory: Any) -> PretrainingData:
     """The training subjects of the second hospital."""
     work: Path = tmp_path_factory.mktemp("entropy")
     site, study = hospitals.sites[1], make_study()
-    location = SiteLocation(site.name, site, work, 5, ComputeConfig(device="cpu", num_threads=1))
+    location = SiteLocation(site.name, site, work, 5, ONE_THREAD)
     return SiteData(location, study, own_vocabulary(site, study, 5)).pretraining()
 
 

@@ -12,6 +12,7 @@ import torch
 
 from fedehr_client.answers.site_data import SiteData
 from fedehr_client.compute.compute import Compute
+from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training import loop
 from fedehr_client.training.batches import LabelledBatches, MaskedBatches
@@ -24,6 +25,8 @@ from fedehr_shared.errors import TrainingError
 from fedehr_shared.model.pretraining_model import PretrainingModel
 from fedehr_shared.model.weights import build_model
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
+
+ONE_THREAD = ComputeConfig(device="cpu", num_threads=1)
 
 
 def _threads() -> list[str]:
@@ -89,7 +92,11 @@ def data(hospitals: Any, make_study: Any, finished_study: Any, tmp_path_factory:
     vocabulary = Vocabulary.from_json((finished_study.folder / "vocabulary.json").read_text())
     site = hospitals.sites[1]
     work: Path = tmp_path_factory.mktemp("work")
-    return SiteData(SiteLocation(site.name, site, work, 5, "cpu", 1), make_study(), vocabulary)
+    return SiteData(
+        SiteLocation(site.name, site, work, 5, ONE_THREAD),
+        make_study(),
+        vocabulary,
+    )
 
 
 def _context(study: Any, data: SiteData, weights: Any) -> RoundContext:
@@ -153,7 +160,9 @@ def test_an_error_in_making_a_batch_stops_the_round(make_study: Any, data: SiteD
             raise TrainingError("no batch")
         return masked(step)
 
-    model = build_model(lambda: PretrainingModel(study.model, data.num_tokens), weights)
+    model = build_model(
+        lambda: PretrainingModel(study.model, study.objective, data.num_tokens), weights
+    )
     trainer = RoundTrainer(model, study.pretraining, {"": 1.0})
     with pytest.raises(TrainingError, match="no batch"):
         trainer.run(_context(study, data, weights), make, model)

@@ -10,16 +10,19 @@ import pytest
 
 from fedehr_client.answers import answer as answers
 from fedehr_client.answers.reply import reply_to
+from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation, SiteLocator
 from fedehr_shared.errors import ERROR_CODES, FedehrError
 from fedehr_shared.wire.payload import Payload
 from fedehr_shared.wire.work import Work, WorkId
 
+ONE_THREAD = ComputeConfig(device="cpu", num_threads=1)
+
 CANARY = "DX//canary-4711"
 
 
 def _location(site: Any, work: Path) -> SiteLocation:
-    return SiteLocation(site.name, site, work, 5, "cpu", 1)
+    return SiteLocation(site.name, site, work, 5, ONE_THREAD)
 
 
 def _request(study: Any, phase: Any = "vocabulary") -> Payload:
@@ -112,7 +115,7 @@ def test_each_failure_has_its_code(
     if fault == "task":
         site.labels_file("long_stay").unlink()
     elif fault == "floor":
-        location = SiteLocation(site.name, site, tmp_path / "work", 11, "cpu", 1)
+        location = SiteLocation(site.name, site, tmp_path / "work", 11, ONE_THREAD)
     elif fault == "records":
         site.data_files[0].write_bytes(site.data_files[0].read_bytes()[:-100])
     elif fault == "splits":

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedehr_client.answers.answer import answer
+from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training.schedule import batch_rows, least_rows_of_round
 from fedehr_server.phases.model_state import first_finetuning_state, first_pretraining_state
@@ -16,6 +17,8 @@ from fedehr_shared.config.optimization import OptimizationConfig
 from fedehr_shared.errors import TooFewSubjectsError
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_shared.wire.work import Work, WorkId
+
+ONE_THREAD = ComputeConfig(device="cpu", num_threads=1)
 
 
 @given(
@@ -52,4 +55,7 @@ def test_a_study_that_asks_for_one_subject_at_a_time_gets_no_update(
         vocabulary.to_json(),
     )  # fmt: skip
     with pytest.raises(TooFewSubjectsError, match="steps_per_epoch"):
-        answer(work, SiteLocation(site.name, site, tmp_path / "work", 5, "cpu", 1))
+        answer(
+            work,
+            SiteLocation(site.name, site, tmp_path / "work", 5, ONE_THREAD),
+        )

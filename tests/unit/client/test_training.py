@@ -10,6 +10,7 @@ import torch
 
 from fedehr_client.answers.site_data import SiteData
 from fedehr_client.compute.compute import Compute
+from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training.finetuning import finetune_round
 from fedehr_client.training.loop import RoundContext, RoundResult
@@ -20,6 +21,8 @@ from fedehr_shared.errors import TrainingError, WireError
 from fedehr_shared.meds.schema import HELD_OUT
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_shared.wire.moments import FIRST, SECOND_ROOT
+
+ONE_THREAD = ComputeConfig(device="cpu", num_threads=1)
 
 CPU = Compute(torch.device("cpu"))
 
@@ -40,7 +43,11 @@ def data(
 ) -> SiteData:
     site = hospitals.sites[1]
     work: Path = tmp_path_factory.mktemp("work")
-    return SiteData(SiteLocation(site.name, site, work, 5, "cpu", 1), make_study(), vocabulary)
+    return SiteData(
+        SiteLocation(site.name, site, work, 5, ONE_THREAD),
+        make_study(),
+        vocabulary,
+    )
 
 
 def _context(

@@ -12,6 +12,7 @@ import pytest
 
 from fedehr_client.answers.answer import answer
 from fedehr_client.answers.site_data import SiteData
+from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
 from fedehr_client.vocabulary.answer import VocabularyAnswer
 from fedehr_shared.errors import DataError, MissingTaskError, WireError
@@ -21,13 +22,15 @@ from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_shared.wire.vocabulary_payload import report_from_payload
 from fedehr_shared.wire.work import Work, WorkId
 
+ONE_THREAD = ComputeConfig(device="cpu", num_threads=1)
+
 NOISE = {"noise_epsilon": 20.0, "noise_delta": 1e-6}
 
 
 @pytest.fixture
 def location(copied_hospitals: Any, tmp_path: Path) -> SiteLocation:
     site = copied_hospitals.sites[0]
-    return SiteLocation(site.name, site, tmp_path / "work", 5, "cpu", 1)
+    return SiteLocation(site.name, site, tmp_path / "work", 5, ONE_THREAD)
 
 
 def _spent(location: SiteLocation) -> list[dict[str, Any]]:
