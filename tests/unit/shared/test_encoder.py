@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedehr_shared.config.model import ModelConfig
+from fedehr_shared.config.objective import ObjectiveConfig
 from fedehr_shared.config.optimization import FinetuningConfig
 from fedehr_shared.errors import WireError
-from fedehr_shared.model.attention import attend, attend_padded
 from fedehr_shared.model.encoder import EventEncoder
 from fedehr_shared.model.finetuning_model import FinetuningModel, multitask_loss, pool
 from fedehr_shared.model.pretraining_model import PretrainingModel
@@ -53,24 +53,6 @@ def _encoder(seed: int = 0) -> EventEncoder:
     return encoder.eval()
 
 
-@settings(deadline=None, max_examples=30)
-@given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=6), seed=st.integers(0, 999))
-def test_flat_attention_is_the_padded_reference_with_its_gradients(
-    lengths: list[int], seed: int
-) -> None:
-    torch.manual_seed(seed)
-    inputs = torch.randn(3, sum(lengths), 2, 8)
-    weight = torch.randn(sum(lengths), 2, 8)
-    found = []
-    for function in (attend, attend_padded):
-        query, key, value = (x.clone().requires_grad_() for x in inputs)
-        out = function(query, key, value, _boundaries(lengths))
-        (out * weight).sum().backward()  # type: ignore[no-untyped-call]
-        found.append([out, query.grad, key.grad, value.grad])
-    for ours, reference in zip(*found, strict=True):
-        torch.testing.assert_close(ours, reference, atol=1e-5, rtol=1e-5)
-
-
 @settings(deadline=None, max_examples=20)
 @given(lengths=st.lists(st.integers(1, 9), min_size=2, max_size=5), seed=st.integers(0, 99))
 def test_one_subject_changes_nobody_elses_bits(lengths: list[int], seed: int) -> None:
@@ -99,7 +81,7 @@ def test_time_counts_and_place_in_the_stream_does_not(lengths: list[int], seed: 
     )  # fmt: skip
     shuffled = replace(
         batch, tokens=batch.tokens[order], hours=batch.hours[order],
-        ages=batch.ages[order], visits=batch.visits[order],
+        ages=batch.ages[order], visits=batch.visits[order], sexes=batch.sexes[order],
     )  # fmt: skip
     with torch.no_grad():
         encoded = encoder(batch)
@@ -113,21 +95,23 @@ def test_time_counts_and_place_in_the_stream_does_not(lengths: list[int], seed: 
     assert float(moved) > 1e-4
 
 
-@pytest.mark.parametrize("field", ["tokens", "hours", "ages", "visits"])
+@pytest.mark.parametrize("field", ["tokens", "hours", "ages", "visits", "sexes"])
 def test_every_feature_of_an_event_is_read(field: str) -> None:
     batch, encoder = _batch(1, [6, 5]), _encoder()
     values = getattr(batch, field).clone()
-    values[3] = values[3] + 1 if field != "visits" else (values[3] + 1) % 8
+    values[3] = (values[3] + 1) % {"visits": 8, "sexes": 4}.get(field, 1_000)
     with torch.no_grad():
         assert not torch.equal(encoder(batch), encoder(replace(batch, **{field: values})))
 
 
 def test_first_weights_follow_from_the_seed_alone() -> None:
-    model = PretrainingModel(CONFIG, NUM_TOKENS)
+    model = PretrainingModel(CONFIG, ObjectiveConfig(), NUM_TOKENS)
     torch.manual_seed(1)
     one = draw_first_weights(model, 7, "pretraining")
     torch.manual_seed(2)
-    again = draw_first_weights(PretrainingModel(CONFIG, NUM_TOKENS), 7, "pretraining")
+    again = draw_first_weights(
+        PretrainingModel(CONFIG, ObjectiveConfig(), NUM_TOKENS), 7, "pretraining"
+    )
     other = draw_first_weights(model, 8, "pretraining")
     assert {n: a.tobytes() for n, a in one.items()} == {n: a.tobytes() for n, a in again.items()}
     assert any(one[name].tobytes() != other[name].tobytes() for name in one)
@@ -196,7 +180,7 @@ def test_missing_labels_move_nothing(num: int, seed: int, smoothing: float) -> N
 
 
 def test_a_batch_with_nothing_hidden_costs_nothing_and_trains_nothing() -> None:
-    model = PretrainingModel(CONFIG, NUM_TOKENS)
+    model = PretrainingModel(CONFIG, ObjectiveConfig(), NUM_TOKENS)
     nothing = torch.zeros(0, dtype=torch.int64)
     loss = model(MaskedBatch(_batch(0, [3, 4]), nothing, nothing, 0))
     loss.backward()

@@ -1,0 +1,1 @@
+"""Attention over a flat stream: every sequence sees itself and nothing else."""

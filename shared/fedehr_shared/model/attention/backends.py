@@ -1,0 +1,81 @@
+"""`AttentionBackend`: the ways of computing attention, by name, and where each can be used."""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+
+from fedehr_shared.errors import ConfigError
+from fedehr_shared.model.attention.flex import attend_flex
+from fedehr_shared.model.attention.layout import SequenceLayout
+from fedehr_shared.model.attention.padded import attend_padded
+from fedehr_shared.model.attention.per_subject import attend_per_subject
+from fedehr_shared.model.attention.varlen import attend_varlen
+
+AttentionName = Literal["sdpa", "varlen", "flex", "padded"]
+AttentionBackend = Callable[
+    [torch.Tensor, torch.Tensor, torch.Tensor, SequenceLayout], torch.Tensor
+]
+
+_BACKENDS: dict[str, AttentionBackend] = {
+    "sdpa": attend_per_subject,
+    "varlen": attend_varlen,
+    "flex": attend_flex,
+    "padded": attend_padded,
+}
+assert set(_BACKENDS) == set(get_args(AttentionName))
+
+
+def attention_backend(name: str) -> AttentionBackend:
+    """The function of that name: query, key and value `[tokens, heads, head_size]` to the same.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in _BACKENDS:
+        raise ConfigError(
+            f"there is no attention backend '{name}'. Set one of {', '.join(_BACKENDS)}."
+        )
+    return _BACKENDS[name]
+
+
+def available(
+    name: str, device_type: str, precision: str, head_size: int | None = None
+) -> str | None:
+    """Why a backend cannot train here; None where it can.
+
+    Args:
+        name: the backend.
+        device_type: `cpu` or `cuda`.
+        precision: of the matrix products: `fp32`, `bf16` or `fp16`.
+        head_size: `hidden / heads`; None: whatever suits.
+
+    Raises:
+        ConfigError: there is no backend of that name.
+    """
+    attention_backend(name)
+    if name == "varlen":
+        return _varlen_fault(device_type, precision, head_size)
+    if name == "flex":
+        return _flex_fault(device_type, head_size)
+    return None
+
+
+def _varlen_fault(device_type: str, precision: str, head_size: int | None) -> str | None:
+    if device_type != "cuda":
+        return "varlen attention has kernels for CUDA alone"
+    if precision == "fp32":
+        return "varlen attention computes in bf16 or fp16 alone, not in fp32"
+    if head_size is not None and (head_size % 8 or head_size > 256):
+        return f"varlen attention needs heads of a multiple of 8, at most 256, not {head_size}"
+    if torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 0):
+        return "varlen attention needs a GPU of compute capability 8.0 (Ampere) or later"
+    return None
+
+
+def _flex_fault(device_type: str, head_size: int | None) -> str | None:
+    if device_type != "cuda":
+        return "flex attention has no backward pass on a CPU"
+    if head_size is not None and head_size < 16:
+        return f"flex attention needs heads of at least 16, not {head_size}"
+    return None

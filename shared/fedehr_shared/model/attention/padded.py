@@ -1,0 +1,30 @@
+"""Scaled dot-product attention over padded rows, with a mask.
+
+The reference that the other backends are tested against, and one row a subject for
+per-sample gradients.
+"""
+
+import torch
+from torch.nn import functional
+
+from fedehr_shared.model.attention.layout import SequenceLayout
+
+
+def attend_padded(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: SequenceLayout
+) -> torch.Tensor:
+    """Mixed values. `[tokens, heads, head_size]` three times to the same."""
+    query, key, value = (_pad(x, layout) for x in (query, key, value))
+    lengths = layout.cu_seqlens.diff()
+    real = torch.arange(layout.max_length, device=lengths.device) < lengths[:, None]
+    mixed = functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=real[:, None, None, :]
+    )
+    return mixed.transpose(1, 2).flatten(0, 1).index_select(0, layout.places)
+
+
+def _pad(x: torch.Tensor, layout: SequenceLayout) -> torch.Tensor:
+    """`[tokens, heads, head_size]` to `[sequences, heads, max_length, head_size]`."""
+    rows = x.new_zeros(layout.num_sequences * layout.max_length, *x.shape[1:])
+    rows = rows.index_copy(0, layout.places, x)
+    return rows.view(layout.num_sequences, layout.max_length, *x.shape[1:]).transpose(1, 2)

@@ -1,0 +1,69 @@
+"""`BlockStack`: layers one after the other, and how they are to be computed."""
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from fedehr_shared.model.attention.backends import attention_backend
+from fedehr_shared.model.attention.layout import SequenceLayout
+from fedehr_shared.model.block import EncoderBlock
+from fedehr_shared.model.rotary import rotary_angles
+
+
+class BlockStack(nn.ModuleList):
+    """Layers over a flat stream; parameters are named `<number>.<name>`.
+
+    Attributes:
+        checkpointing: whether a layer's activations are computed again in the backward pass
+            instead of being kept.
+    """
+
+    def __init__(self, layers: int, hidden: int, heads: int) -> None:
+        super().__init__(EncoderBlock(hidden, heads) for _ in range(layers))
+        self.head_size = hidden // heads
+        self.checkpointing = False
+
+    def forward(self, x: torch.Tensor, hours: torch.Tensor, layout: SequenceLayout) -> torch.Tensor:
+        """All layers. `[tokens, hidden]` to the same.
+
+        Args:
+            x: the stream.
+            hours: `[tokens]`, since each sequence's first event.
+            layout: where the sequences lie.
+        """
+        cos, sin = rotary_angles(hours, self.head_size)
+        for block in self:
+            if self.checkpointing and torch.is_grad_enabled():
+                x = checkpoint(block, x, cos, sin, layout, use_reentrant=False)
+            else:
+                x = block(x, cos, sin, layout)
+        return x
+
+
+def set_attention(model: nn.Module, name: str) -> None:
+    """Compute the attention of every layer in `model` by the backend of that name.
+
+    Raises:
+        ConfigError: there is no backend of that name.
+    """
+    backend = attention_backend(name)
+    for module in model.modules():
+        if isinstance(module, EncoderBlock):
+            module.attention = backend
+
+
+def set_checkpointing(model: nn.Module, on: bool) -> None:
+    """Whether layers keep their activations or compute them again: less memory, a third slower.
+
+    Gradients are the same.
+    """
+    for module in model.modules():
+        if isinstance(module, BlockStack):
+            module.checkpointing = on
+
+
+def compile_blocks(model: nn.Module) -> None:
+    """Compile every layer in place, for streams of any length; parameters keep their names."""
+    for module in model.modules():
+        if isinstance(module, EncoderBlock):
+            module.compile(dynamic=True)
