@@ -32,7 +32,7 @@ from fedehr_shared.model.weights import draw_first_weights
 from fedehr_shared.tokens.back_off import BackOffShares
 from fedehr_shared.tokens.batch import MAX_VISITS
 from fedehr_shared.tokens.store import HOURS_PER_YEAR, TokenStore
-from fedehr_shared.vocabulary.vocabulary import MASK, PAD, START
+from fedehr_shared.vocabulary.vocabulary import MASK, PAD, SPECIAL_TOKENS, START
 
 pytestmark = pytest.mark.benchmark
 
@@ -72,6 +72,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PretrainingData:
         "offsets": offsets,
         "subject_ids": np.arange(NUM_SUBJECTS),
         "first_ages": generator.uniform(0, 90, NUM_SUBJECTS).astype(np.float32),
+        "sexes": generator.integers(1, 3, NUM_SUBJECTS).astype(np.uint8),
     }
     folder: Path = tmp_path_factory.mktemp("corpus")
     mapped: dict[str, Any] = {}
@@ -79,7 +80,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PretrainingData:
         np.save(folder / f"{name}.npy", array)
         mapped[name] = np.load(folder / f"{name}.npy", mmap_mode="r")
     store = TokenStore(**mapped, back_off=BackOffShares(1.0, 0.0, 0.0, 0.0))
-    return PretrainingData(store, np.arange(NUM_SUBJECTS), code_of_token)
+    is_maskable = np.arange(NUM_TOKENS) >= len(SPECIAL_TOKENS)
+    return PretrainingData(store, np.arange(NUM_SUBJECTS), code_of_token, is_maskable)
 
 
 def _stays(
@@ -283,7 +285,9 @@ def test_training_does_not_wait(
                 model={"layers": layers, "hidden": hidden, "heads": heads},
                 pretraining={"rounds": 1, "steps_per_round": 4, "steps_per_epoch": 32},
             )
-            weights = draw_first_weights(PretrainingModel(study.model, NUM_TOKENS), 1)
+            weights = draw_first_weights(
+                PretrainingModel(study.model, study.objective, NUM_TOKENS), 1
+            )
             context = RoundContext(
                 study, "site", 1, NUM_TOKENS, weights, None, Compute(torch.device("cpu"))
             )

@@ -83,7 +83,7 @@ def time_steps(
     Raises:
         TrainingError: a loss is NaN or infinite.
     """
-    model = PretrainingModel(study.model, vocabulary.num_tokens)
+    model = PretrainingModel(study.model, study.objective, vocabulary.num_tokens)
     context = RoundContext(
         study=_with_steps(study, 1),
         site=location.name,
@@ -115,7 +115,7 @@ def _estimates(
 ) -> tuple[Finding, ...]:
     num_tokens = vocabulary.num_tokens
     with torch.device("meta"):
-        pretraining = PretrainingModel(study.model, num_tokens)
+        pretraining = PretrainingModel(study.model, study.objective, num_tokens)
         finetuning = FinetuningModel(study.model, study.finetuning, num_tokens)
     # Fine-tuning sees fewer subjects a step than pre-training: its minutes are an upper bound.
     return (

@@ -17,7 +17,7 @@ def pretrain_round(context: RoundContext, data: PretrainingData) -> RoundResult:
     """
     study = context.study
     model = build_model(
-        lambda: PretrainingModel(study.model, context.num_tokens), context.weights
+        lambda: PretrainingModel(study.model, study.objective, context.num_tokens), context.weights
     ).to(context.device)
     batches = MaskedBatches(study, context.site, data)
     return RoundTrainer(model, study.pretraining, {"": 1.0}).run(context, batches, model)

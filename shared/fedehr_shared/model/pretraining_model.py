@@ -1,29 +1,37 @@
-"""`PretrainingModel`: the encoder with the head that names hidden events."""
+"""`PretrainingModel`: the encoder with what the study's objective adds to it."""
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from fedehr_shared.config.model import ModelConfig
+from fedehr_shared.config.objective import ObjectiveConfig
 from fedehr_shared.model.encoder import EventEncoder
+from fedehr_shared.model.objectives.masked_events import MaskedEvents
+from fedehr_shared.model.objectives.tied_output import TiedOutput
 from fedehr_shared.tokens.masking import MaskedBatch
 
 
 class PretrainingModel(nn.Module):
-    """Masked-event prediction; the output matrix is the token embedding (tied)."""
+    """Holds only parameters that the objective trains; fine-tuning takes `encoder` alone."""
 
-    def __init__(self, config: ModelConfig, num_tokens: int) -> None:
+    def __init__(self, model: ModelConfig, objective: ObjectiveConfig, num_tokens: int) -> None:
         super().__init__()
-        self.encoder = EventEncoder(config, num_tokens)
+        self.encoder = EventEncoder(model, num_tokens)
         self.output_bias = nn.Parameter(torch.zeros(num_tokens))
+        self.naming = MaskedEvents()
 
-    def forward(self, masked: MaskedBatch) -> torch.Tensor:
-        """Cross-entropy (nats) summed over the hidden positions, as a share of the step's mean:
-        the losses of a step's pieces add up to it. Logits nowhere else.
+    def forward(
+        self, piece: MaskedBatch, output_offset: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The piece's share of the step's mean loss: those of a step's pieces add up to it.
 
-        Shape: a scalar; 0 where nothing is hidden.
+        Args:
+            piece: a step's batch or a part of it.
+            output_offset: `[vocabulary]`, added to the logits; nothing where no event is named.
+
+        Shape: a scalar.
         """
-        hidden = self.encoder(masked.batch)[masked.positions]
-        logits = functional.linear(hidden, self.encoder.token_embedding.weight, self.output_bias)
-        summed = functional.cross_entropy(logits, masked.targets, reduction="sum")
-        return summed / max(1, masked.num_step_targets)
+        bias = self.output_bias if output_offset is None else self.output_bias + output_offset
+        output = TiedOutput(self.encoder.token_embedding.weight, bias)
+        loss: torch.Tensor = self.naming(self.encoder(piece.batch), piece, output)
+        return loss

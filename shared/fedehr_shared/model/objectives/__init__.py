@@ -1,0 +1,1 @@
+"""What pre-training asks of the encoder: one class an objective."""

@@ -1,0 +1,25 @@
+"""`MaskedEvents`: name the hidden events of a stream that shows something else in their place."""
+
+import torch
+from torch import nn
+
+from fedehr_shared.model.objectives.tied_output import TiedOutput
+from fedehr_shared.tokens.masking import MaskedBatch
+
+
+class MaskedEvents(nn.Module):
+    """BERT's task (Devlin et al. 2019) on events. It has no parameters of its own."""
+
+    def forward(
+        self, encoded: torch.Tensor, masked: MaskedBatch, output: TiedOutput
+    ) -> torch.Tensor:
+        """The piece's share of the step's mean cross-entropy.
+
+        Args:
+            encoded: `[tokens, hidden]`, the encodings of `masked.batch`.
+            masked: the piece.
+            output: what turns encodings into names.
+
+        Shape: a scalar, in nats.
+        """
+        return output.loss(encoded[masked.positions], masked)
