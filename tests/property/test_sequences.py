@@ -18,6 +18,7 @@ from fedehr_shared.tokens.back_off import BackOffCounts
 from fedehr_shared.tokens.collate import collate
 from fedehr_shared.tokens.cut_values import CutTable, cut_values
 from fedehr_shared.tokens.sequences import SequenceBuilder, build_store
+from fedehr_shared.tokens.sexes import sex_of_code
 from fedehr_shared.tokens.store import TokenStore
 from fedehr_shared.tokens.store_manifest import DTYPES
 from fedehr_shared.tokens.tokenizer import Tokenizer
@@ -28,12 +29,13 @@ from fedehr_shared.vocabulary.vocabulary import Vocabulary
 
 HOUR = 3_600_000_000
 START_TIME = 2_000_000_000_000_000
-NAMES = (BIRTH_CODE, "HR", "LAB//a", "LAB//b", "DX//1", "DX//2", "ODD")
+SEX_OF = {"SEX//F": 1, "gender/MALE": 2, "Sex//x": 3, "SEX//U": 0}
+NAMES = (BIRTH_CODE, "HR", "LAB//a", "LAB//b", "DX//1", "DX//2", "ODD", *SEX_OF)
 CODES = CodeTable(
     codes=NAMES,
-    descriptions=(None, None, None, None, None, None, "an odd one"),
+    descriptions=(*[None] * 6, "an odd one", *[None] * 4),
     parents={"LAB//a": "LAB", "LAB//b": "LAB", "DX//2": "DX", "DX": "LAB"},
-    delay_hours=np.asarray([5, 0, 0, 0, 3, 3, 0.5], dtype=np.float32),
+    delay_hours=np.asarray([5, 0, 0, 0, 3, 3, 0.5, 0, 2, 0, 0], dtype=np.float32),
 )
 VOCABULARY = Vocabulary(
     ("DX//1", "HR", "LAB", "LAB//a"),
@@ -96,7 +98,7 @@ def _store(
     def joined(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(part, name) for part in parts])
 
-    names = ("tokens", "times", "hours", "visits", "subject_ids", "first_ages")
+    names = ("tokens", "times", "hours", "visits", "subject_ids", "first_ages", "sexes")
     return TokenStore(
         **{name: joined(name) for name in names},
         offsets=np.concatenate([[0], np.cumsum(joined("lengths"))]),
@@ -201,6 +203,33 @@ def test_the_store_is_that_of_the_slow_reference_however_it_is_chunked(
         assert store.first_ages[row] == pytest.approx(age, rel=1e-6, nan_ok=True)
 
 
+@settings(deadline=None, max_examples=200)
+@given(events=site_events(), sizes=st.integers(0, 15))
+def test_a_sex_is_what_all_static_codes_that_tell_one_agree_on(events: Events, sizes: int) -> None:
+    store = _store(events, FULL, sizes=sizes)
+    for subject, sex in zip(store.subject_ids.tolist(), store.sexes.tolist(), strict=True):
+        told = {
+            SEX_OF.get(NAMES[code], 0)
+            for owner, time, code in zip(
+                events.subject_ids, events.times, events.code_indices, strict=True
+            )
+            if owner == subject and time == NO_TIME
+        } - {0}
+        assert sex == (told.pop() if len(told) == 1 else 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "sex"),
+    [
+        ("SEX//F", 1), ("SEX//M", 2), ("GENDER//F", 1), ("Gender/M", 2), ("sex//female", 1),
+        ("GENDER//Male", 2), ("SEX//Other", 3), ("SEX//U", 0), ("SEX//", 0), ("SEX", 0),
+        ("SEX//F//2", 0), ("SEXUAL_HISTORY//F", 0), ("LAB//SEX//F", 0), ("GENDERF", 0),
+    ],
+)  # fmt: skip
+def test_codes_of_a_sex_are_read_however_they_are_written(code: str, sex: int) -> None:
+    assert sex_of_code(code) == sex
+
+
 @settings(deadline=None, max_examples=120)
 @given(events=site_events(), sizes=st.integers(0, 15), min_cell=st.integers(1, 4))
 def test_back_off_shares_are_those_of_the_slow_reference(
@@ -276,7 +305,8 @@ def _inputs(events: Events, config: SequenceConfig, at: int, context: int) -> ob
         batch = collate(store, window)
         if batch.tokens.numel() > 1:
             found[int(store.subject_ids[row])] = [
-                x.tolist() for x in (batch.tokens, batch.hours, batch.ages, batch.visits)
+                x.tolist()
+                for x in (batch.tokens, batch.hours, batch.ages, batch.visits, batch.sexes)
             ]
     return found
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedehr_shared.tokens.back_off import BackOffShares
-from fedehr_shared.tokens.batch import MAX_VISITS
+from fedehr_shared.tokens.batch import MAX_VISITS, NUM_SEXES
 from fedehr_shared.tokens.collate import collate, episodes
 from fedehr_shared.tokens.store import HOURS_PER_YEAR, TokenStore
 from fedehr_shared.tokens.windows import Window, Windows, epoch_windows, windows_before
@@ -42,6 +42,7 @@ def stores(draw: st.DrawFn, max_events: int = 25) -> TokenStore:
         offsets=offsets,
         subject_ids=generator.permutation(subjects).astype(np.int64),
         first_ages=first_ages.astype(np.float32),
+        sexes=generator.integers(0, NUM_SEXES, subjects).astype(np.uint8),
         back_off=BackOffShares(1.0, 0.0, 0.0, 0.0),
     )
 
@@ -123,6 +124,14 @@ def test_a_batch_is_its_windows_end_to_end(store: TokenStore, seed: int) -> None
         assert batch.ages[begin:end].tolist() == pytest.approx(ages, rel=1e-5, abs=1e-9)
         visits = [0, *(min(v, MAX_VISITS - 1) for v in store.visits[inside].tolist())]
         assert batch.visits[begin:end].tolist() == visits
+        # At [START] too, and wherever in the record the window begins; an empty one tells none.
+        owners = [
+            int(store.sexes[row]) for row in range(store.num_subjects)
+            if store.offsets[row] <= window.begin < window.end <= store.offsets[row + 1]
+        ]  # fmt: skip
+        assert batch.sexes[begin:end].tolist() == (owners or [0]) * (end - begin)
+    assert batch.sexes.dtype == torch.int64
+    assert batch.boundaries == batch.cu_seqlens.tolist()
     assert batch.tokens.dtype == batch.visits.dtype == batch.cu_seqlens.dtype == torch.int64
     assert batch.hours.dtype == batch.ages.dtype == torch.float32
 
@@ -157,12 +166,12 @@ def test_a_batch_of_empty_windows_is_their_starts() -> None:
     store = TokenStore(
         empty.astype(np.int32), empty.astype(np.int64), empty.astype(np.float32),
         empty.astype(np.int32), np.zeros(1, np.int64), empty.astype(np.int64),
-        empty.astype(np.float32), BackOffShares(1.0, 0.0, 0.0, 0.0),
+        empty.astype(np.float32), empty.astype(np.uint8), BackOffShares(1.0, 0.0, 0.0, 0.0),
     )  # fmt: skip
     batch = collate(store, Windows.of([Window(0, 0)] * 2))
     assert batch.tokens.tolist() == [START, START]
     assert batch.cu_seqlens.tolist() == [0, 1, 2]
-    assert not any(x.any() for x in (batch.hours, batch.ages, batch.visits))
+    assert not any(x.any() for x in (batch.hours, batch.ages, batch.visits, batch.sexes))
 
 
 def test_windows_are_picked_by_number_slice_and_array() -> None:

@@ -15,12 +15,13 @@ from fedehr_client.training.schedule import least_rows_of_round
 from fedehr_shared.cells import cell_of
 from fedehr_shared.config.optimization import OptimizationConfig
 from fedehr_shared.config.study import StudyConfig
-from fedehr_shared.errors import TooFewSubjectsError, VocabularyMissingError, WireError
+from fedehr_shared.errors import DataError, TooFewSubjectsError, VocabularyMissingError, WireError
 from fedehr_shared.meds.code_table import read_codes
 from fedehr_shared.meds.event_stream import stream_events
 from fedehr_shared.meds.reader import Labels, read_splits
 from fedehr_shared.meds.schema import TRAIN
 from fedehr_shared.tokens.build_lock import build_lock
+from fedehr_shared.tokens.maskable import has_maskable, maskable_tokens
 from fedehr_shared.tokens.sequences import build_store
 from fedehr_shared.tokens.store import TokenStore
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
@@ -35,20 +36,32 @@ class SiteData:
         self.min_cell = cell_of(study.vocabulary.min_cell, location.min_cell)
         self._splits = read_splits(location.records)
         self._code_of_token = vocabulary.code_of_token
+        self._is_maskable = maskable_tokens(vocabulary)
         self.num_tokens = vocabulary.num_tokens
         self.store = self._open_store(location.work, vocabulary)
 
     def pretraining(self) -> PretrainingData:
-        """The training subjects.
+        """The training subjects with an event that may be hidden; of others nothing is learnt.
 
         Raises:
             TooFewSubjectsError: there are fewer than `min_cell`.
+            DataError: there are none, though there are training subjects enough.
         """
         subjects = self.store.subject_ids
         in_train = [self._splits.get(subject) == TRAIN for subject in subjects.tolist()]
         rows = np.flatnonzero(in_train)
         self._require(rows.size, "training subjects")
-        return PretrainingData(self.store, rows, self._code_of_token)
+        rows = rows[has_maskable(self.store, self._is_maskable)[rows]]
+        if rows.size == 0:
+            raise DataError(
+                "none of the training subjects has an event that pre-training may hide: all are "
+                "codes that the study's vocabulary does not know, or the sex, so that nothing "
+                "would be learnt. Agree on the vocabulary anew with this site taking part "
+                "(without [vocabulary] reuse), raise [vocabulary] num_hash_buckets, or check that "
+                "the import took the right tables."
+            )
+        self._require(rows.size, "training subjects with an event that pre-training may hide")
+        return PretrainingData(self.store, rows, self._code_of_token, self._is_maskable)
 
     def examples(self, split: str) -> Examples:
         """The labelled examples of a split, possibly none.

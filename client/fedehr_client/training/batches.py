@@ -27,11 +27,13 @@ class PretrainingData:
         store: the site's tokens.
         rows: `[subjects]`, the rows of the training subjects.
         code_of_token: `[vocabulary]`, the number of each token's code.
+        is_maskable: `[vocabulary]`, which tokens may be hidden.
     """
 
     store: TokenStore
     rows: NDArray[np.int64]
     code_of_token: NDArray[np.int64]
+    is_maskable: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class MaskedBatches:
 
     @cached_property
     def _masker(self) -> EventMasker:
-        return EventMasker(self.study.masking, self.data.code_of_token)
+        return EventMasker(self.study.masking, self.data.code_of_token, self.data.is_maskable)
 
 
 @dataclass(frozen=True)

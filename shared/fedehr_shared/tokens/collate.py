@@ -5,6 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from fedehr_shared.tokens.batch import MAX_VISITS, EventBatch
+from fedehr_shared.tokens.sexes import UNKNOWN_SEX
 from fedehr_shared.tokens.store import TokenStore
 from fedehr_shared.tokens.windows import Kind, Windows
 from fedehr_shared.vocabulary.vocabulary import START
@@ -21,6 +22,7 @@ def collate(store: TokenStore, windows: Windows) -> EventBatch:
     visits = _gather(store.visits, places).astype(np.int64)
     np.minimum(visits, MAX_VISITS - 1, out=visits)
     visits[starts] = 0
+    rows = np.searchsorted(store.offsets, windows.begins, side="right") - 1
     first_hours = _gather(store.hours, windows.begins)
     hours = _gather(store.hours, places)
     hours -= windows.spread(first_hours)
@@ -28,9 +30,9 @@ def collate(store: TokenStore, windows: Windows) -> EventBatch:
     return EventBatch(
         tokens=torch.from_numpy(tokens),
         hours=torch.from_numpy(hours),
-        ages=torch.from_numpy(_ages(store, windows, first_hours, hours)),
+        ages=torch.from_numpy(_ages(store, windows, rows, first_hours, hours)),
         visits=torch.from_numpy(visits),
-        sexes=torch.zeros(visits.size, dtype=torch.int64),
+        sexes=torch.from_numpy(_sexes(store, windows, rows)),
         cu_seqlens=torch.from_numpy(windows.cu_seqlens),
         boundaries=windows.cu_seqlens.tolist(),
     )
@@ -59,11 +61,11 @@ def episodes(store: TokenStore, windows: Windows) -> NDArray[np.int64]:
 def _ages(
     store: TokenStore,
     windows: Windows,
+    rows: NDArray[np.int64],
     first_hours: NDArray[np.float32],
     hours: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Centuries since birth; 0 at `[START]` and where the birth is unknown. `[tokens]`."""
-    rows = np.searchsorted(store.offsets, windows.begins, side="right") - 1
     first = _gather(store.first_ages, rows) / np.float32(100.0)
     first += first_hours / np.float32(_HOURS_PER_CENTURY)
     ages = hours * np.float32(1.0 / _HOURS_PER_CENTURY)
@@ -72,6 +74,16 @@ def _ages(
         ages[np.isnan(ages)] = 0.0
     ages[windows.starts] = 0.0
     return ages
+
+
+def _sexes(store: TokenStore, windows: Windows, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The subject's at each position, `[START]` too; 0 where nothing of it is known yet.
+
+    An empty window may be of a subject that the store does not hold. `[tokens]`.
+    """
+    sexes = _gather(store.sexes, rows).astype(np.int64)
+    sexes[windows.begins == windows.ends] = UNKNOWN_SEX
+    return windows.spread(sexes)
 
 
 def _gather(column: NDArray[Kind], places: NDArray[np.int64]) -> NDArray[Kind]:

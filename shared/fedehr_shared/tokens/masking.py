@@ -32,9 +32,19 @@ class MaskedBatch:
     targets: torch.Tensor
     num_step_targets: int
 
-    def split(self, token_budget: int | None) -> list["MaskedBatch"]:
-        """Pieces of at most `token_budget` tokens, or of one longer sequence; views, no copies."""
-        ranges = ranges_within(self.batch.boundaries, token_budget)
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that the memory holds."""
+        return self.batch.boundaries[-1]
+
+    def split(self, token_budget: int | None, group: int = 1) -> list["MaskedBatch"]:
+        """Pieces of at most `token_budget` tokens, or of one longer group; views, no copies.
+
+        Args:
+            token_budget: in tokens; None: all in one piece.
+            group: sequences that must stay together.
+        """
+        ranges = ranges_within(self.batch.boundaries, token_budget, group)
         begins = [self.batch.boundaries[sequences.start] for sequences in ranges]
         ends = [*begins[1:], self.batch.boundaries[-1]]
         cuts = torch.searchsorted(self.positions, torch.tensor([*begins, ends[-1]])).tolist()
@@ -84,12 +94,25 @@ class EventMasker:
       `whole_visit_share`, or in a batch of very few sequences.
     - A hidden group shows `[MASK]` (`mask_share`), random tokens (`random_share`) or itself:
       one fate for all of it, lest one copy give away the others.
-    - `[START]`, `[UNK]` and padding are never hidden, nor counted as events here.
+    - `[START]`, `[UNK]`, padding and a sex, which every position carries as a feature, are never
+      hidden, nor counted as events here.
     """
 
-    def __init__(self, config: MaskingConfig, code_of_token: NDArray[np.int64]) -> None:
-        """`code_of_token`: `[vocabulary]`, the number of each token's code."""
+    def __init__(
+        self,
+        config: MaskingConfig,
+        code_of_token: NDArray[np.int64],
+        is_maskable: NDArray[np.bool_],
+    ) -> None:
+        """Prepare for one vocabulary.
+
+        Args:
+            config: `[masking]` of the study.
+            code_of_token: `[vocabulary]`, the number of each token's code.
+            is_maskable: `[vocabulary]`, which tokens may be hidden, as `maskable_tokens` says.
+        """
         self._config = config
+        self._is_maskable = is_maskable
         self._code_of_token = code_of_token.astype(np.int64)
         self._num_tokens = int(code_of_token.size)
 
@@ -113,7 +136,7 @@ class EventMasker:
             generator: all draws come from it.
         """
         tokens, cu_seqlens = batch.tokens.numpy(), batch.cu_seqlens.numpy()
-        is_event = tokens >= _NUM_SPECIAL
+        is_event = self._is_maskable.take(tokens)
         draws = self._draws(tokens, episodes, cu_seqlens, generator)
         hidden = is_event & self._hidden(draws, is_event, episodes, cu_seqlens, generator)
         chosen = np.flatnonzero(hidden)

@@ -13,6 +13,7 @@ from fedehr_shared.meds.new_folder import new_folder
 from fedehr_shared.tokens.back_off import BackOffCounts
 from fedehr_shared.tokens.known_order import in_known_order
 from fedehr_shared.tokens.repeats import repeat_rows
+from fedehr_shared.tokens.sexes import SexCodes
 from fedehr_shared.tokens.store_writer import Sequences, StoreWriter
 from fedehr_shared.tokens.subject_rows import SubjectRows
 from fedehr_shared.tokens.tokenizer import Tokenizer
@@ -71,6 +72,7 @@ class SequenceBuilder:
         sequence: SequenceConfig,
     ) -> None:
         self._tokenizer = tokenizer
+        self._sex_codes = SexCodes(codes.codes)
         self._counts = counts
         self._skip_repeats = sequence.skip_repeats
         delays = np.rint(codes.delay_hours.astype(np.float64) * MICROSECONDS_PER_HOUR)
@@ -94,7 +96,8 @@ class SequenceBuilder:
         if self._skip_repeats:
             segments = _segments(visits, subjects)
             keep[repeat_rows(tokens, code_rows, valued, segments)] = False
-        first_times, first_ages = _first_times_and_ages(events.times, is_birth, subjects)
+        static = np.flatnonzero(events.times == NO_TIME)
+        first_times, first_ages = _first_times_and_ages(events.times, is_birth, static, subjects)
         rows = np.flatnonzero(keep)
         lengths = np.add.reduceat(keep, subjects.starts, dtype=np.int64)
         times = _filled_times(events.times.take(rows), first_times, lengths)
@@ -108,11 +111,15 @@ class SequenceBuilder:
             lengths=lengths[held],
             subject_ids=events.subject_ids[subjects.starts[held]],
             first_ages=first_ages[held],
+            sexes=self._sex_codes.sexes_of(code_rows, static, subjects)[held],
         )
 
 
 def _first_times_and_ages(
-    times: NDArray[np.int64], is_birth: NDArray[np.bool_], subjects: SubjectRows
+    times: NDArray[np.int64],
+    is_birth: NDArray[np.bool_],
+    static: NDArray[np.intp],
+    subjects: SubjectRows,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """When each subject's first timed event but a birth is known, and the age then.
 
@@ -124,7 +131,7 @@ def _first_times_and_ages(
 
     Shape: `[subjects]` each.
     """
-    static, births = np.flatnonzero(times == NO_TIME), np.flatnonzero(is_birth)
+    births = np.flatnonzero(is_birth)
     num_static = np.bincount(subjects.subjects_of(static), minlength=subjects.starts.size)
     firsts, ends = subjects.starts + num_static, subjects.starts + subjects.lengths
     # One more event, after the last, is no birth.

@@ -34,6 +34,7 @@ class TokenStore:
         subject_ids: `[subjects]` int64, each once, in any order.
         first_ages: `[subjects]` float32, years at the subject's first timed event, NaN where
             unknown. A token's age is `first_ages + hours / HOURS_PER_YEAR`.
+        sexes: `[subjects]` uint8: 0 unknown, 1 female, 2 male, 3 another.
         back_off: the share of events at each step of the back-off.
     """
 
@@ -44,6 +45,7 @@ class TokenStore:
     offsets: NDArray[np.int64]
     subject_ids: NDArray[np.int64]
     first_ages: NDArray[np.float32]
+    sexes: NDArray[np.uint8]
     back_off: BackOffShares
 
     @property

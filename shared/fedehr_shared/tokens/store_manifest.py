@@ -9,7 +9,9 @@ from typing import Any
 from fedehr_shared.tokens.back_off import BackOffShares
 from fedehr_shared.tokens.store_file import FileRecord
 
-FORMAT = 2
+FORMAT = 3
+"""3 added `sexes`; 2 the checksums; stores of another format are made anew."""
+
 DTYPES = {
     "tokens": "<i4",
     "times": "<i8",
@@ -18,6 +20,7 @@ DTYPES = {
     "offsets": "<i8",
     "subject_ids": "<i8",
     "first_ages": "<f4",
+    "sexes": "|u1",
 }
 """Every array of a store."""
 

@@ -28,6 +28,7 @@ class Sequences:
         lengths: `[subjects]`, tokens of each, at least one.
         subject_ids: `[subjects]`.
         first_ages: `[subjects]`.
+        sexes: `[subjects]`.
     """
 
     tokens: NDArray[np.int32]
@@ -37,6 +38,7 @@ class Sequences:
     lengths: NDArray[np.int64]
     subject_ids: NDArray[np.int64]
     first_ages: NDArray[np.float32]
+    sexes: NDArray[np.uint8]
 
 
 class StoreWriter:

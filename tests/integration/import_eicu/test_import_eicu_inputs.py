@@ -37,6 +37,7 @@ def _store(events: Events) -> TokenStore:
         offsets=np.append(starts, size).astype(np.int64),
         subject_ids=subject_ids,
         first_ages=np.full(subject_ids.size, np.nan, dtype=np.float32),
+        sexes=np.zeros(subject_ids.size, dtype=np.uint8),
         back_off=BackOffShares(1.0, 0.0, 0.0, 0.0),
     )
 

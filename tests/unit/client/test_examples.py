@@ -17,6 +17,7 @@ STORE = TokenStore(
     offsets=np.asarray([0, 3, 6], np.int64),
     subject_ids=np.asarray([1, 2], np.int64),
     first_ages=np.zeros(2, np.float32),
+    sexes=np.zeros(2, np.uint8),
     back_off=BackOffShares(1.0, 0.0, 0.0, 0.0),
 )
 SPLITS = {1: "train", 2: "train", 3: "train", 4: "held_out"}

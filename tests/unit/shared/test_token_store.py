@@ -1,5 +1,6 @@
 """A token store is whole or says which file is not; one made from other things is made anew."""
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -20,6 +21,7 @@ from fedehr_shared.meds.events import NO_TIME, NO_VISIT, Events
 from fedehr_shared.tokens.back_off import BackOffCounts, BackOffShares
 from fedehr_shared.tokens.build_lock import build_lock
 from fedehr_shared.tokens.sequences import build_store
+from fedehr_shared.tokens.sexes import FEMALE
 from fedehr_shared.tokens.store import MANIFEST_FILE, TokenStore
 from fedehr_shared.tokens.store_manifest import DTYPES, Manifest
 from fedehr_shared.vocabulary.resolution import ANCESTOR, BUCKET, EXACT, UNKNOWN_STEP
@@ -126,10 +128,28 @@ def test_a_damaged_manifest_is_told(folder: Path, text: str) -> None:
         TokenStore.load(folder, ABOUT)
 
 
-def test_a_store_of_the_first_format_is_made_anew(folder: Path) -> None:
-    (folder / MANIFEST_FILE).write_text('{"format": 1, "vocabulary": "digest"}')
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_store_of_an_older_format_is_made_anew(folder: Path, number: int) -> None:
+    _make_older(folder, number)
     assert TokenStore.load(folder, ABOUT) is None
-    assert _build(folder, _chunk((1, 0, "HR"))).num_subjects == 1
+    store = _build(folder, _chunk((1, -1, "SEX//F"), (1, 0, "HR")))
+    assert store.num_subjects == 1
+    assert store.sexes.tolist() == [FEMALE]
+    assert sorted(f.name for f in folder.iterdir()) == sorted(
+        [MANIFEST_FILE, *(f"{name}.npy" for name in ARRAYS)]
+    )
+
+
+def _make_older(folder: Path, number: int) -> None:
+    """What an older version of fedehr wrote for the same records."""
+    (folder / "sexes.npy").unlink()
+    content = json.loads((folder / MANIFEST_FILE).read_text())
+    del content["files"]["sexes"], content["sha256"]
+    content["format"] = number
+    if number == 2:
+        text = json.dumps(content, indent=2) + "\n"
+        content["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    (folder / MANIFEST_FILE).write_text(json.dumps(content, indent=2) + "\n")
 
 
 def test_without_a_manifest_or_a_folder_there_is_none(folder: Path) -> None:
