@@ -12,6 +12,7 @@ from fedehr_client.compute.compute import choose_compute
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training.examples import Examples
 from fedehr_client.training.finetuning import finetune_round
+from fedehr_client.training.local_state import LocalState, forget_study
 from fedehr_client.training.loop import RoundContext, RoundResult
 from fedehr_client.training.prediction import predict
 from fedehr_client.training.pretraining import pretrain_round
@@ -44,29 +45,37 @@ def answer(work: Work, location: SiteLocation) -> Payload:
     _require_agreed(work)
     vocabulary = keep_vocabulary(location.work, work.vocabulary_digest, work.vocabulary_json)
     data = SiteData(location, work.study, vocabulary)
-    context = _context(work, location, data.num_tokens)
+    context = _context(work, location, data)
     if work.id.phase == "pretraining":
         return _pretrain(context, data)
     if work.id.phase == "finetuning":
         return _finetune(context, data)
-    return _evaluate(context, data)
+    report = _evaluate(context, data)
+    forget_study(location.work, work.study.digest)
+    return report
 
 
-def _context(work: Work, location: SiteLocation, num_tokens: int) -> RoundContext:
+def _context(work: Work, location: SiteLocation, data: SiteData) -> RoundContext:
     return RoundContext(
         study=work.study,
         site=location.name,
         round_number=work.id.round,
-        num_tokens=num_tokens,
+        num_tokens=data.num_tokens,
         weights=_required(work.model),
         moments=work.moments,
         compute=choose_compute(location.compute),
+        min_cell=data.min_cell,
+        local_state=LocalState(
+            location.work, work.study.digest, work.id.phase, work.vocabulary_digest
+        ),
     )
 
 
 def _pretrain(context: RoundContext, data: SiteData) -> Payload:
     subjects = data.pretraining()
-    data.require_round(subjects.rows.size, context.round_number, context.study.pretraining)
+    data.require_round(
+        subjects.rows, "pretraining", context.round_number, context.study.pretraining
+    )
     result = pretrain_round(context, subjects)
     metrics = _shares(data.store.back_off)
     return _train_report(context, subjects.rows.size, data.min_cell, result, metrics)
@@ -76,9 +85,10 @@ def _finetune(context: RoundContext, data: SiteData) -> Payload:
     """Score the weights received on the tuning split, then train on the train split."""
     examples, tuning = data.training_examples(), data.examples(TUNING)
     study = context.study
+    rows = data.store.rows_of(examples.subject_ids)
+    data.require_round(rows, "finetuning", context.round_number, study.finetuning)
     # A subject without events says nothing of the codes, and was not declared with the others.
-    num_subjects = np.intersect1d(examples.subject_ids, data.store.subject_ids).size
-    data.require_round(num_subjects, context.round_number, study.finetuning)
+    num_subjects = np.unique(rows[rows >= 0]).size
     scores = _scores(context, data, tuning)
     metrics = tuning_auroc(study, tuning, scores, data.min_cell)
     result = finetune_round(context, data.store, examples)

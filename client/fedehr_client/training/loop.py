@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from fedehr_client.compute.compute import Compute
+from fedehr_client.training.local_state import LocalState
 from fedehr_client.training.optimizer import load_moments, make_optimizer, moments_of
 from fedehr_client.training.prefetch import prefetch
 from fedehr_client.training.schedule import learning_rate
@@ -48,6 +49,8 @@ class RoundContext:
         weights: the federation's weights before the round.
         moments: averaged moments, or None to start with empty ones.
         compute: where and how to train.
+        min_cell: subjects that the round must rest on; 1 for a trial whose update goes nowhere.
+        local_state: where the site keeps what goes over to its next round; None: nowhere.
     """
 
     study: StudyConfig
@@ -57,6 +60,8 @@ class RoundContext:
     weights: Arrays
     moments: Arrays | None
     compute: Compute
+    min_cell: int = 1
+    local_state: LocalState | None = None
 
     @property
     def device(self) -> torch.device:
@@ -132,6 +137,10 @@ class RoundTrainer:
             moments=moments_of(self._optimizer, self._model) if averaged else None,
         )
 
+    def _rate(self, step: int) -> float:
+        num_steps = self._config.rounds * self._config.steps_per_round
+        return learning_rate(step, num_steps, self._config)
+
     def _step(
         self,
         step: int,
@@ -140,7 +149,7 @@ class RoundTrainer:
         device: torch.device,
     ) -> float:
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(step, self._config) * group["rate_factor"]
+            group["lr"] = self._rate(step) * group["rate_factor"]
         self._optimizer.zero_grad(set_to_none=False)
         total = 0.0
         for piece in pieces:

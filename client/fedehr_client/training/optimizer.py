@@ -14,12 +14,45 @@ from fedehr_shared.wire.payload import Arrays
 
 
 def make_optimizer(
-    groups: Sequence[dict[str, object]], config: OptimizationConfig
+    groups: Sequence[dict[str, object]], config: OptimizationConfig, *, fused: bool = False
 ) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019) over parameter groups with a `rate_factor` each."""
+    """AdamW (Loshchilov and Hutter 2019) over parameter groups with a `rate_factor` each.
+
+    `fused` takes torch's single kernel, which rounds in another order than its loop.
+    """
     return torch.optim.AdamW(
-        list(groups), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
+        list(groups),
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        betas=(0.9, 0.98),
+        fused=fused,
     )
+
+
+def set_state(
+    optimizer: torch.optim.AdamW,
+    parameter: nn.Parameter,
+    num_steps_done: float,
+    first: torch.Tensor,
+    second: torch.Tensor,
+) -> None:
+    """Continue a parameter from its two moments, which are taken over without a copy.
+
+    Args:
+        optimizer: it may have the parameter, or not.
+        parameter: on its device.
+        num_steps_done: for the correction of the moments' start at zero.
+        first: mean gradient, of the parameter's shape.
+        second: mean squared gradient, of the parameter's shape.
+    """
+    # The fused kernel counts on the parameter's device, the loop on the processor.
+    fused = bool(optimizer.defaults["fused"])
+    device = parameter.device if fused else torch.device("cpu")
+    optimizer.state[parameter] = {
+        "step": torch.tensor(num_steps_done, dtype=torch.float32, device=device),
+        "exp_avg": first.to(parameter.device),
+        "exp_avg_sq": second.to(parameter.device),
+    }
 
 
 def load_moments(
@@ -40,11 +73,13 @@ def load_moments(
         shape = tuple(parameter.shape)
         if first is None or root is None or first.shape != shape or root.shape != shape:
             raise WireError(f"the moments of {name} are missing or have another shape.")
-        optimizer.state[parameter] = {
-            "step": torch.tensor(float(num_steps_done)),
-            "exp_avg": torch.from_numpy(np.array(first)).to(parameter.device),
-            "exp_avg_sq": torch.from_numpy(np.square(root)).to(parameter.device),
-        }
+        set_state(
+            optimizer,
+            parameter,
+            float(num_steps_done),
+            torch.from_numpy(np.array(first)),
+            torch.from_numpy(np.square(root)),
+        )
 
 
 def moments_of(optimizer: torch.optim.AdamW, model: nn.Module) -> Arrays:

@@ -10,13 +10,20 @@ from fedehr_shared.config.optimization import OptimizationConfig
 from fedehr_shared.seeds import derive_generator
 
 
-def learning_rate(step: int, config: OptimizationConfig) -> float:
-    """The rate at a step counted from the phase's first round: linear warm-up, then a cosine
-    to zero (Loshchilov and Hutter 2017)."""
-    num_steps = config.rounds * config.steps_per_round
+def learning_rate(step: int, num_steps: int, config: OptimizationConfig) -> float:
+    """The rate at a step: a linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017)
+    or the same rate to the end.
+
+    Args:
+        step: counted from the phase's first round, whatever the rounds.
+        num_steps: of the whole phase at this site.
+        config: for the highest rate, the warm-up's share and the schedule.
+    """
     num_warmup = round(config.warmup_share * num_steps)
     if step < num_warmup:
         return config.learning_rate * (step + 1) / num_warmup
+    if config.schedule == "constant":
+        return config.learning_rate
     done = (step - num_warmup) / max(1, num_steps - num_warmup)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
@@ -45,19 +52,3 @@ def _order(num_rows: int, *seed_parts: str | int) -> NDArray[np.int64]:
     order = derive_generator(*seed_parts).permutation(num_rows)
     order.flags.writeable = False
     return order
-
-
-def least_rows_of_round(num_rows: int, round_number: int, config: OptimizationConfig) -> int:
-    """How many different rows a round sees at the least: its share of its fullest epoch.
-
-    Rows of one epoch differ from each other; those of two epochs may be the same ones.
-    """
-    size = config.steps_per_epoch
-    first = (round_number - 1) * config.steps_per_round
-    last = first + config.steps_per_round
-
-    def rows_of(epoch: int) -> int:
-        begin, end = max(first - epoch * size, 0), min(last - epoch * size, size)
-        return end * num_rows // size - begin * num_rows // size
-
-    return max(rows_of(epoch) for epoch in {first // size, first // size + 1, (last - 1) // size})

@@ -1,0 +1,105 @@
+"""`CarryOver`: what goes over from one round to the next, with the weights or at the site."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from fedehr_client.training.local_state import LocalState, Tensors
+from fedehr_client.training.optimizer import load_moments, moments_of, set_state
+from fedehr_client.training.private_bias import PrivateBias
+from fedehr_shared.config.optimization import OptimizationConfig
+from fedehr_shared.wire.payload import Arrays
+
+_PRIVATE = "private."
+_STEP, _FIRST, _SECOND = ".step", ".first", ".second"
+
+
+@dataclass(frozen=True)
+class CarryOver:
+    """Moments by the study's `optimizer_state`, and a private bias, around one round.
+
+    A private bias is kept at the site in every case; its moments are, unless the study asks for
+    fresh ones.
+
+    Attributes:
+        config: the phase's settings.
+        round_number: from 1 within the phase.
+        num_steps_done: steps of the phase before the round, for averaged moments.
+        averaged: moments that came with the weights, or None.
+        local: where the site keeps its state; None: nowhere (a trial run).
+    """
+
+    config: OptimizationConfig
+    round_number: int
+    num_steps_done: int
+    averaged: Arrays | None
+    local: LocalState | None
+
+    def begin(
+        self, optimizer: torch.optim.AdamW, model: nn.Module, bias: PrivateBias | None
+    ) -> None:
+        """Put into the optimizer and the bias what an earlier round left.
+
+        Raises:
+            WireError: the moments that came do not fit the model.
+        """
+        if self.config.optimizer_state == "averaged" and self.averaged:
+            load_moments(optimizer, model, self.averaged, self.num_steps_done)
+        kept = self.local.before(self.round_number) if self._keeps(bias) and self.local else None
+        if kept is None:
+            return
+        if bias is not None and _PRIVATE + "values" in kept:
+            with torch.no_grad():
+                bias.values.copy_(kept[_PRIVATE + "values"])
+        for name, parameter in self._kept_parameters(model, bias):
+            if name + _STEP in kept:
+                set_state(
+                    optimizer,
+                    parameter,
+                    float(kept[name + _STEP]),
+                    kept[name + _FIRST],
+                    kept[name + _SECOND],
+                )
+
+    def end(
+        self, optimizer: torch.optim.AdamW, model: nn.Module, bias: PrivateBias | None
+    ) -> Arrays | None:
+        """Keep at the site what stays there; return the moments that travel, if any do.
+
+        Called once the round has succeeded: a failed one leaves the site as it was.
+
+        Raises:
+            DataError: the state cannot be written.
+        """
+        if self.local is not None and self._keeps(bias):
+            self.local.keep(self.round_number, self._tensors(optimizer, model, bias))
+        averaged = self.config.optimizer_state == "averaged"
+        return moments_of(optimizer, model) if averaged else None
+
+    def _keeps(self, bias: PrivateBias | None) -> bool:
+        return bias is not None or self.config.optimizer_state == "kept"
+
+    def _kept_parameters(
+        self, model: nn.Module, bias: PrivateBias | None
+    ) -> Iterator[tuple[str, nn.Parameter]]:
+        """Those whose moments stay at the site."""
+        if self.config.optimizer_state == "kept":
+            yield from model.named_parameters()
+        if bias is not None and self.config.optimizer_state != "fresh":
+            yield _PRIVATE + "values", bias.values
+
+    def _tensors(
+        self, optimizer: torch.optim.AdamW, model: nn.Module, bias: PrivateBias | None
+    ) -> Tensors:
+        tensors: Tensors = {}
+        for name, parameter in self._kept_parameters(model, bias):
+            state = optimizer.state.get(parameter)
+            if state:
+                tensors[name + _STEP] = state["step"]
+                tensors[name + _FIRST] = state["exp_avg"]
+                tensors[name + _SECOND] = state["exp_avg_sq"]
+        if bias is not None:
+            tensors[_PRIVATE + "values"] = bias.values
+        return tensors
