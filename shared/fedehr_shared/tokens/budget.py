@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from fedehr_shared.errors import ConfigError
+
 
 def ranges_within(
     boundaries: Sequence[int], token_budget: int | None, group: int = 1
@@ -28,3 +30,23 @@ def ranges_within(
             first = begin
     found.append(range(first, num_sequences))
     return found
+
+
+def check_budget(token_budget: int | None, context: int) -> None:
+    """Refuse a budget that the longest sequence of the study does not fit into.
+
+    `ranges_within` would put such a sequence into a piece of its own, above the budget.
+
+    Args:
+        token_budget: in tokens; None: none is set.
+        context: the longest sequence, in tokens.
+
+    Raises:
+        ConfigError: the budget is below the context.
+    """
+    if token_budget is not None and token_budget < context:
+        raise ConfigError(
+            f"[compute] token_budget = {token_budget} of the site file is below the study's "
+            f"[sequence] context = {context}: the longest sequence would not fit. Set it to "
+            f"{context} or more, or to 'auto'; or agree on a shorter context."
+        )
