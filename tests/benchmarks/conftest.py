@@ -1,21 +1,27 @@
 """What benchmarks share."""
 
-import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+# Tests are imported by their files' names alone: this folder's other modules are found so.
+sys.path.insert(0, str(Path(__file__).parent))
+
 
 @pytest.fixture(scope="session")
 def record_figures() -> Callable[[str, dict[str, Any]], Path]:
     """`record_figures(name, figures)` prints and keeps them: see `record.py`."""
-    file = Path(__file__).with_name("record.py")
-    spec = importlib.util.spec_from_file_location("benchmark_record", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found: Callable[[str, dict[str, Any]], Path] = module.record_figures
-    return found
+    import record
+
+    return record.record_figures
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The corpus of the throughput benchmarks. Read only."""
+    from corpus import make_corpus
+
+    return make_corpus(tmp_path_factory.mktemp("corpus"))

@@ -1,9 +1,6 @@
 """Masked batches out of the token store, beside a padded collator in the Hugging Face manner.
 
-Events a CPU-second, one thread, variants interleaved, medians of 7 rounds. The corpus is that
-of the throughput notes: 2 M events, 8,193 subjects of lognormal length (median 117), Zipf codes,
-values on 47 % of events. Only its tokens are fused differently: 300 codes with ten bins and
-4,888 without make 8,192 tokens.
+Events a CPU-second, one thread, variants interleaved, medians of 7 rounds, over `corpus.py`.
 """
 
 import statistics
@@ -17,26 +14,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
+from corpus import NUM_SUBJECTS, NUM_TOKENS, Corpus
 from torch.nn.utils.rnn import pad_sequence
 
 from fedehr_client.compute.compute import Compute
 from fedehr_client.training import loop
-from fedehr_client.training.batches import MaskedBatches, PretrainingData
+from fedehr_client.training.batches import PretrainingBatches, PretrainingData
 from fedehr_client.training.loop import RoundContext
 from fedehr_client.training.prefetch import prefetch
 from fedehr_client.training.pretraining import pretrain_round
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.model.pretraining_model import PretrainingModel
 from fedehr_shared.model.weights import draw_first_weights
-from fedehr_shared.tokens.back_off import BackOffShares
 from fedehr_shared.tokens.batch import MAX_VISITS
 from fedehr_shared.tokens.store import HOURS_PER_YEAR, TokenStore
-from fedehr_shared.vocabulary.vocabulary import MASK, PAD, SPECIAL_TOKENS, START
+from fedehr_shared.vocabulary.vocabulary import MASK, PAD, START
 
 pytestmark = pytest.mark.benchmark
 
-NUM_SUBJECTS, NUM_TOKENS, CONTEXT, BATCH = 8_193, 8_192, 512, 256
+CONTEXT, BATCH = 512, 256
 NUM_ROUNDS, BATCHES_A_ROUND = 7, 8
 PLAIN = {"hide_copies": False, "whole_visit_share": 0.0}
 FULL = {"hide_copies": True, "whole_visit_share": 0.2}
@@ -53,65 +49,9 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> PretrainingData:
-    """The corpus as arrays on disk, memory-mapped as a store's are."""
-    generator = np.random.default_rng(20_261_123)
-    lengths = np.exp(generator.normal(np.log(117), 1.2124, NUM_SUBJECTS)).astype(np.int64)
-    lengths = lengths.clip(1, 5_000)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    size = int(offsets[-1])
-    hours, visits = _stays(generator, offsets)
-    begins = generator.integers(10**15, 16 * 10**14, NUM_SUBJECTS)
-    times = np.repeat(begins, lengths) + (hours * 3.6e9).astype(np.int64)
-    tokens, code_of_token = _tokens(generator, size)
-    arrays = {
-        "tokens": tokens,
-        "times": times,
-        "hours": hours.astype(np.float32),
-        "visits": visits,
-        "offsets": offsets,
-        "subject_ids": np.arange(NUM_SUBJECTS),
-        "first_ages": generator.uniform(0, 90, NUM_SUBJECTS).astype(np.float32),
-        "sexes": generator.integers(1, 3, NUM_SUBJECTS).astype(np.uint8),
-    }
-    folder: Path = tmp_path_factory.mktemp("corpus")
-    mapped: dict[str, Any] = {}
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array)
-        mapped[name] = np.load(folder / f"{name}.npy", mmap_mode="r")
-    store = TokenStore(**mapped, back_off=BackOffShares(1.0, 0.0, 0.0, 0.0))
-    is_maskable = np.arange(NUM_TOKENS) >= len(SPECIAL_TOKENS)
-    return PretrainingData(store, np.arange(NUM_SUBJECTS), code_of_token, is_maskable)
-
-
-def _stays(
-    generator: np.random.Generator, offsets: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Hours since the subject's first event, and stays of 40 events with a third outside any."""
-    size = int(offsets[-1])
-    parts = generator.random(size) < 1 / 40
-    gaps = np.where(parts, generator.exponential(2_000, size), generator.exponential(1.5, size))
-    clock, number = np.cumsum(gaps), np.cumsum(parts)
-    lengths = np.diff(offsets)
-    hours = clock - np.repeat(clock[offsets[:-1]], lengths)
-    ordinals = number - np.repeat(number[offsets[:-1]], lengths) + 1
-    outside = generator.random(int(number[-1]) + 1) < 1 / 3
-    return hours, np.where(outside[number], 0, ordinals).astype(np.int32)
-
-
-def _tokens(
-    generator: np.random.Generator, size: int
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    chances = 1 / np.arange(1, 5_189) ** 1.05
-    codes = generator.choice(5_188, size, p=chances / chances.sum())
-    widths = np.where(np.arange(5_188) < 300, 11, 1)
-    first = 4 + np.cumsum(widths) - widths
-    can_have = codes < 300
-    valued = can_have & (generator.random(size) < 0.47 / can_have.mean())
-    tokens = first[codes] + np.where(valued, generator.integers(1, 11, size), 0)
-    code_of_token = np.concatenate([np.arange(4), 4 + np.repeat(np.arange(5_188), widths)])
-    assert code_of_token.size == NUM_TOKENS
-    return tokens.astype(np.int32), code_of_token
+def data(corpus: Corpus) -> PretrainingData:
+    """What a site would train on."""
+    return PretrainingData(corpus.store, corpus.rows, corpus.code_of_token, corpus.is_maskable)
 
 
 def _study(masking: dict[str, Any], **sections: Any) -> StudyConfig:
@@ -201,7 +141,7 @@ def _features(store: TokenStore) -> list[dict[str, Any]]:
 
 
 def _ours(data: PretrainingData, masking: dict[str, Any]) -> Callable[[int], tuple[int, int]]:
-    batches = MaskedBatches(_study(masking), "site", data)
+    batches = PretrainingBatches(_study(masking), "site", data)
 
     def batch(step: int) -> tuple[int, int]:
         masked = batches(step)
@@ -305,7 +245,7 @@ def test_training_does_not_wait(
 
 def _wait_of_a_device(data: PretrainingData, events_a_second: float) -> float:
     """The share of waiting in steps that leave the processor free, as those of a GPU do."""
-    batches = MaskedBatches(_study(FULL), "site", data)
+    batches = PretrainingBatches(_study(FULL), "site", data)
     stopwatch = Stopwatch()
     begin = time.perf_counter()
     for masked in stopwatch(batches, range(100)):
