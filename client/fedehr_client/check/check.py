@@ -7,6 +7,7 @@ from fedehr_client.check.cell_rule import CellRule
 from fedehr_client.check.codes import check_codes
 from fedehr_client.check.database import open_records
 from fedehr_client.check.dates import check_dates
+from fedehr_client.check.default_study import default_study
 from fedehr_client.check.labels import check_labels
 from fedehr_client.check.layout import scan_layout
 from fedehr_client.check.leakage import check_leakage
@@ -107,7 +108,7 @@ def _demands(study: StudyConfig, rule: CellRule) -> Section:
 
 
 def _training(site: SiteFolder, settings: CheckSettings) -> Section:
-    study = settings.study or _default_study(site, settings.min_cell)
+    study = settings.study or default_study(site, settings.min_cell)
     try:
         vocabulary = settings.vocabulary or own_vocabulary(site, study, settings.min_cell)
     except TooFewSubjectsError as error:
@@ -121,14 +122,3 @@ def _training(site: SiteFolder, settings: CheckSettings) -> Section:
             compute=settings.compute,
         )
         return check_training(location, study, vocabulary)
-
-
-def _default_study(site: SiteFolder, min_cell: int) -> StudyConfig:
-    tasks = site.tasks or ["outcome"]
-    return StudyConfig.model_validate(
-        {
-            "name": "check",
-            "vocabulary": {"min_cell": min_cell},
-            "finetuning": {"tasks": tasks[:64]},
-        }
-    )

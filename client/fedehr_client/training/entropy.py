@@ -4,9 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedehr_client.training.batches import PretrainingData
-from fedehr_shared.vocabulary.vocabulary import SPECIAL_TOKENS
 
-_NUM_SPECIAL = len(SPECIAL_TOKENS)
 _BLOCK_SUBJECTS = 4_096
 
 
@@ -22,22 +20,23 @@ def code_entropy(data: PretrainingData) -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
-def frequency_loss(counts: NDArray[np.int64], targets: NDArray[np.int64]) -> float:
-    """Mean loss, in nats, of naming `targets` by the frequencies `counts` alone.
+def frequency_losses(data: PretrainingData) -> NDArray[np.float64]:
+    """What naming each token costs, in nats, by the training subjects' frequencies alone.
 
     One is added to each count (Laplace), lest a token that training never saw cost infinity.
+    Tokens that may not be hidden have NaN.
 
-    Args:
-        counts: `[vocabulary]`, as `token_counts` gives them.
-        targets: `[targets]`, the tokens to be named; at least one.
+    Shape: `[vocabulary]`.
     """
-    nameable = counts[_NUM_SPECIAL:] + 1
-    losses = np.log(int(nameable.sum())) - np.log(nameable)
-    return float(losses[targets - _NUM_SPECIAL].mean())
+    counts = token_counts(data) + 1.0
+    losses: NDArray[np.float64] = np.log(counts[data.is_maskable].sum()) - np.log(counts)
+    losses[~data.is_maskable] = np.nan
+    return losses
 
 
 def token_counts(data: PretrainingData) -> NDArray[np.int64]:
-    """How often each token stands in the training subjects' records; special ones count 0.
+    """How often each token stands in the training subjects' records; those that
+    may not be hidden count 0.
 
     The store is read a block of subjects after the other, so that memory stays small.
 
@@ -52,5 +51,5 @@ def token_counts(data: PretrainingData) -> NDArray[np.int64]:
         wanted = np.repeat(in_training[first : first + _BLOCK_SUBJECTS], np.diff(offsets))
         tokens = store.tokens[offsets[0] : offsets[-1]][wanted]
         counts += np.bincount(tokens, minlength=num_tokens)
-    counts[:_NUM_SPECIAL] = 0
+    counts[~data.is_maskable] = 0
     return counts

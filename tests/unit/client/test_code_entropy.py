@@ -17,9 +17,8 @@ from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training import entropy
 from fedehr_client.training.batches import PretrainingData
-from fedehr_client.training.entropy import code_entropy, frequency_loss, token_counts
+from fedehr_client.training.entropy import code_entropy, frequency_losses, token_counts
 from fedehr_shared.meds.reader import read_splits
-from fedehr_shared.vocabulary.vocabulary import SPECIAL_TOKENS
 
 ONE_THREAD = ComputeConfig(device="cpu", num_threads=1)
 
@@ -38,7 +37,7 @@ def _naive_counts(data: PretrainingData) -> Counter[int]:
     for row in data.rows.tolist():
         begin, end = data.store.offsets[row], data.store.offsets[row + 1]
         counts.update(data.store.tokens[begin:end].tolist())
-    return Counter({t: n for t, n in counts.items() if t >= len(SPECIAL_TOKENS)})
+    return Counter({t: n for t, n in counts.items() if data.is_maskable[t]})
 
 
 def test_it_is_what_a_count_token_by_token_gives(subjects: PretrainingData) -> None:
@@ -80,16 +79,18 @@ def test_naming_the_training_tokens_by_their_frequencies_costs_the_entropy(
     subjects: PretrainingData,
 ) -> None:
     counts = token_counts(subjects)
-    targets = np.repeat(np.arange(counts.size), counts)
-    loss = frequency_loss(counts, targets)
+    loss = float(np.repeat(frequency_losses(subjects), counts).mean())
     # The ones added cost at most ln(1 + kinds of token / tokens seen).
-    assert code_entropy(subjects) <= loss < code_entropy(subjects) + counts.size / targets.size
+    most = code_entropy(subjects) + counts.size / counts.sum()
+    assert code_entropy(subjects) <= loss < most
 
 
-def test_a_token_never_seen_costs_the_most_and_is_finite(subjects: PretrainingData) -> None:
-    counts = token_counts(subjects)
-    unseen = np.flatnonzero(counts[len(SPECIAL_TOKENS) :] == 0)[:1] + len(SPECIAL_TOKENS)
-    common = np.asarray([counts.argmax()])
-    if unseen.size == 0:
-        counts[-1], unseen = 0, np.asarray([counts.size - 1])
-    assert frequency_loss(counts, common) < frequency_loss(counts, unseen) < math.inf
+def test_the_rarer_a_token_the_more_it_costs_and_one_never_seen_is_finite(
+    subjects: PretrainingData,
+) -> None:
+    one = replace(subjects, rows=subjects.rows[:1])
+    counts, losses = token_counts(one), frequency_losses(one)
+    assert np.isnan(losses).tolist() == (~one.is_maskable).tolist()
+    assert np.isfinite(losses[one.is_maskable & (counts == 0)]).all()
+    order = np.argsort(counts[one.is_maskable], kind="stable")
+    assert (np.diff(losses[one.is_maskable][order]) <= 0).all()
