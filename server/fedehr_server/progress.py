@@ -26,6 +26,25 @@ class ProgressLog:
             file.write(json.dumps(line) + "\n")
 
 
+def describe_training(event: dict[str, Any]) -> list[str]:
+    """A training round's numbers in words, from its entry in `progress.jsonl`; none elsewhere."""
+    if event.get("loss") is None:
+        return []
+    parts = [f"loss {event['loss']:.4f}"]
+    if event.get("code_entropy") is not None:
+        # The loss of a model that knows how frequent each code is, and nothing else.
+        parts[0] += f" (frequencies alone {event['code_entropy']:.2f})"
+    steps = sorted(site["num_steps"] for site in (event.get("sites") or {}).values())
+    if steps:
+        span = f"{steps[0]}" if steps[0] == steps[-1] else f"{steps[0]}-{steps[-1]}"
+        parts.append(f"{span} step(s)")
+    if event.get("learning_rate") is not None:
+        parts.append(f"lr {event['learning_rate']:.1e}")
+    if event.get("grad_norm") is not None:
+        parts.append(f"gradient {event['grad_norm']:.2g}")
+    return parts
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON so that the file is either absent, old or complete."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")

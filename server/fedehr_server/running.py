@@ -72,6 +72,7 @@ def _result(
         "privacy": run.privacy,
         "bytes": conductor.traffic.summary(conductor.site_names),
         "pretraining_loss": run.pretraining_loss,
+        "training": run.training.summary,
     }
 
 

@@ -13,6 +13,7 @@ from fedehr_server.phases.model_state import (
 from fedehr_server.phases.training import TrainingRound, travelling_moments
 from fedehr_server.phases.vocabulary import VocabularyPhase
 from fedehr_server.progress import ProgressLog, write_json
+from fedehr_server.training_record import TrainingRecord
 from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
@@ -47,6 +48,7 @@ class StudyRun:
         self.missing: list[dict[str, Any]] = []
         self.privacy: dict[str, dict[str, float]] = {}
         self.back_off: dict[str, dict[str, float | None]] = {}
+        self.training = TrainingRecord()
 
     def open(self, work: WorkId, num_sites: int) -> None:
         """Begin a round."""
@@ -152,10 +154,12 @@ class StudyRun:
         self.sites = sorted(done.sites)
         self.back_off |= done.back_off
         self._checkpoints.save(work, self._state, vocabulary.digest)
+        self.training.add(work.phase, done.done)
+        numbers = {"loss": done.loss, "auroc": None, **done.means, "sites": done.done}
         if work.phase == "pretraining":
             self.pretraining_loss.append(done.loss)
-            return {"loss": done.loss, "auroc": None}
-        return {"loss": done.loss, "auroc": done.tuning_auroc(self._study.finetuning.tasks)}
+            return numbers
+        return {**numbers, "auroc": done.tuning_auroc(self._study.finetuning.tasks)}
 
     def _state_for(self, work: WorkId) -> ModelState:
         vocabulary, state = self._prepared()

@@ -4,6 +4,8 @@ from typing import Any
 
 from rich.console import Console
 
+from fedehr_server.progress import describe_training
+
 Event = dict[str, Any]
 
 
@@ -41,8 +43,7 @@ def _describe_round(event: Event) -> str:
         f"{event.get('phase')} round {event.get('round')}/{event.get('num_rounds')}",
         f"{event.get('num_answers')} answer(s)",
     ]
-    if event.get("loss") is not None:
-        parts.append(f"loss {event['loss']:.4f}")
+    parts += describe_training(event)
     for task, value in (event.get("auroc") or {}).items():
         parts.append(f"{task} AUROC {'withheld' if value is None else format(value, '.3f')}")
     parts.append(f"up {format_bytes(event.get('bytes_up') or 0)}")

@@ -11,15 +11,16 @@ from fedehr_shared.vocabulary.resolution import STEP_NAMES
 from fedehr_shared.wire.fixed_point import FixedPointSum
 from fedehr_shared.wire.moments import moment_shapes
 from fedehr_shared.wire.payload import Arrays, Payload
-from fedehr_shared.wire.reports import TrainReport
+from fedehr_shared.wire.reports import ROUND_METRICS, TrainReport
 
 
 def travelling_moments(
     study: StudyConfig, phase: str, state: ModelState
 ) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the moments that every site sends in a phase."""
+    """Names and shapes of the moments that every site sends in a phase: none where they are
+    kept at the sites, or begin anew each round."""
     training = study.pretraining if phase == "pretraining" else study.finetuning
-    if training.optimizer_state == "fresh":
+    if training.optimizer_state != "averaged":
         return {}
     frozen = phase == "finetuning" and study.finetuning.encoder_rate_factor == 0
     return moment_shapes(
@@ -36,13 +37,23 @@ class SiteNumbers:
     """What a site said besides its update."""
 
     num_examples: int
+    num_steps: int
     loss: float
     metrics: dict[str, float]
+
+    @property
+    def told(self) -> dict[str, float]:
+        """What the site did, for the record; what it withheld is absent."""
+        done = {name: self.metrics[name] for name in ROUND_METRICS if name in self.metrics}
+        return {"num_steps": self.num_steps, "loss": self.loss, **done}
 
 
 @dataclass
 class TrainingRound:
     """Adds up one round.
+
+    Updates are averaged by the sites' examples, also where sites took different numbers of
+    steps: a site that took fewer has moved less, and pulls less.
 
     Attributes:
         state: what the sites were given.
@@ -80,7 +91,9 @@ class TrainingRound:
         if moments is not None:
             self._moments.add(moments, report.num_examples)
         self._updates.add(report.update, report.num_examples)
-        self.sites[report.site] = SiteNumbers(report.num_examples, report.loss, report.metrics)
+        self.sites[report.site] = SiteNumbers(
+            report.num_examples, report.num_steps, report.loss, report.metrics
+        )
         return report.site
 
     def close(self) -> ModelState:
@@ -92,6 +105,25 @@ class TrainingRound:
     def loss(self) -> float:
         """Mean training loss over sites, by their examples."""
         return self._weighted({s: (n.loss, n.num_examples) for s, n in self.sites.items()})
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Means of what sites tell of their training, by their examples."""
+        found = {}
+        for name in ("learning_rate", "grad_norm", "code_entropy"):
+            told = {
+                site: (n.metrics[name], n.num_examples)
+                for site, n in self.sites.items()
+                if name in n.metrics
+            }
+            if told:
+                found[name] = self._weighted(told)
+        return found
+
+    @property
+    def done(self) -> dict[str, dict[str, float]]:
+        """By site, what it did in the round."""
+        return {site: numbers.told for site, numbers in sorted(self.sites.items())}
 
     @property
     def back_off(self) -> dict[str, dict[str, float | None]]:

@@ -6,6 +6,11 @@ from itertools import pairwise
 from fedehr_shared.errors import ERROR_CODES, WireError
 from fedehr_shared.wire.payload import Arrays, Payload, Values
 
+ROUND_METRICS = ("learning_rate", "grad_norm", "seconds", "code_entropy")
+"""What a site tells of a round of training beside its loss, in `metrics`: the last step's rate,
+the mean norm of the gradients before clipping, how long it trained, and in pre-training the
+entropy (nats) of its code frequencies."""
+
 
 @dataclass(frozen=True)
 class TrainReport:
@@ -15,7 +20,7 @@ class TrainReport:
         site: the site's name.
         num_examples: training subjects (pre-training) or labelled training subjects with events
             (fine-tuning), by the cell rule.
-        num_steps: optimizer steps taken.
+        num_steps: optimizer steps taken, at least one.
         loss: mean training loss over the steps, nats.
         update: local weights less the weights received, by name.
         moments: AdamW's moments after the round, if the study averages them.
@@ -55,11 +60,14 @@ class TrainReport:
         num_examples = payload.integer("report", "num_examples")
         if num_examples < 1:
             raise WireError("the answer rests on no example.")
+        num_steps = payload.integer("report", "num_steps")
+        if num_steps < 1:
+            raise WireError("the answer rests on no step.")
         metrics = payload.values.get("metrics", {})
         return cls(
             site=payload.text("report", "site"),
             num_examples=num_examples,
-            num_steps=payload.integer("report", "num_steps"),
+            num_steps=num_steps,
             loss=payload.number("report", "loss"),
             update=payload.arrays["update"],
             moments=payload.arrays.get("moments"),

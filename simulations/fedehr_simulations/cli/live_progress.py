@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.status import Status
 
+from fedehr_server.progress import describe_training
+
 _ENGINE_STEPS = {
     "opened": "starting the engine",
     "superlink": "engine up, submitting the study",
@@ -80,8 +82,7 @@ def describe_event(event: dict[str, Any], num_bytes: int) -> str:
         parts.append(f"round {event['round']} of {event.get('num_rounds', '?')}")
     if event.get("num_answers") is not None:
         parts.append(f"{event['num_answers']} site(s)")
-    if event.get("loss") is not None:
-        parts.append(f"loss {event['loss']:.4f}")
+    parts += describe_training(event)
     for task, value in (event.get("auroc") or {}).items():
         parts.append(f"{task} AUROC {'withheld' if value is None else format(value, '.3f')}")
     if num_bytes:
