@@ -1,5 +1,6 @@
 """What a step trains on: masked batches of pre-training, labelled ones of fine-tuning."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,12 +11,15 @@ from numpy.typing import NDArray
 from fedehr_client.training.examples import Examples
 from fedehr_client.training.schedule import batch_rows
 from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.model.pretraining_model import PretrainingBatch
 from fedehr_shared.seeds import derive_generator
 from fedehr_shared.tokens.batch import EventBatch
 from fedehr_shared.tokens.budget import ranges_within
 from fedehr_shared.tokens.collate import collate, episodes
 from fedehr_shared.tokens.masking import EventMasker, MaskedBatch
 from fedehr_shared.tokens.store import TokenStore
+from fedehr_shared.tokens.views import ViewPairs
+from fedehr_shared.tokens.visible import VisibleBatch
 from fedehr_shared.tokens.windows import epoch_windows
 
 
@@ -37,28 +41,64 @@ class PretrainingData:
 
 
 @dataclass(frozen=True)
-class MaskedBatches:
-    """The batches of pre-training at one site, by the step's number within the phase."""
+class PretrainingBatches:
+    """The batches of pre-training at one site, by the step's number within the phase.
+
+    Attributes:
+        study: the study.
+        site: the site's name, for its seeds.
+        data: what is learnt from.
+        rows_of_step: which of `data.rows` a step sees; None: `batch_rows` over the epochs of
+            `steps_per_epoch`.
+        epoch_of_step: how often all of them were seen before; None: the same.
+    """
 
     study: StudyConfig
     site: str
     data: PretrainingData
+    rows_of_step: Callable[[int], NDArray[np.int64]] | None = None
+    epoch_of_step: Callable[[int], int] | None = None
 
-    def __call__(self, step: int) -> MaskedBatch:
+    def __call__(self, step: int) -> PretrainingBatch:
         """The batch of a step: it depends on (study, site, step) and the records alone."""
-        seed, store = (self.study.digest, "pretraining", self.site), self.data.store
-        steps_per_epoch = self.study.pretraining.steps_per_epoch
-        places = batch_rows(self.data.rows.size, step, steps_per_epoch, *seed)
-        windows = epoch_windows(
-            store, self.data.rows[places], self.study.sequence.context, step // steps_per_epoch
-        )
+        objective = self.study.objective
+        masked = self._masked(step)
+        hidden = VisibleBatch.of(masked) if objective.kind == "masked_autoencoder" else masked
+        if objective.num_views == 1:
+            return hidden
+        return ViewPairs.of(hidden, objective.contrastive_group)
+
+    def _masked(self, step: int) -> MaskedBatch:
+        store = self.data.store
+        rows = np.repeat(self.data.rows[self._rows(step)], self.study.objective.num_views)
+        windows = epoch_windows(store, rows, self.study.sequence.context, self._epoch(step))
         numbers = episodes(store, windows) if self._masker.needs_episodes else None
-        generator = derive_generator(*seed, "masks", step)
+        # Each sequence draws on its own: the two views of a subject are masked apart.
+        generator = derive_generator(*self._seed, "masks", step)
         return self._masker.mask(collate(store, windows), numbers, generator)
+
+    def _rows(self, step: int) -> NDArray[np.int64]:
+        if self.rows_of_step is not None:
+            return self.rows_of_step(step)
+        steps_per_epoch = self.study.pretraining.steps_per_epoch
+        return batch_rows(self.data.rows.size, step, steps_per_epoch, *self._seed)
+
+    def _epoch(self, step: int) -> int:
+        if self.epoch_of_step is not None:
+            return self.epoch_of_step(step)
+        return step // self.study.pretraining.steps_per_epoch
+
+    @property
+    def _seed(self) -> tuple[str, str, str]:
+        return self.study.digest, "pretraining", self.site
 
     @cached_property
     def _masker(self) -> EventMasker:
-        return EventMasker(self.study.masking, self.data.code_of_token, self.data.is_maskable)
+        masking, objective = self.study.masking, self.study.objective
+        if objective.kind == "masked_autoencoder":
+            changes = {"rate": objective.hidden_share, "mask_share": 1.0, "random_share": 0.0}
+            masking = masking.model_copy(update=changes)
+        return EventMasker(masking, self.data.code_of_token, self.data.is_maskable)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A round of masked-event pre-training on the site's training subjects."""
 
-from fedehr_client.training.batches import MaskedBatches, PretrainingData
+from fedehr_client.training.batches import PretrainingBatches, PretrainingData
 from fedehr_client.training.loop import RoundContext, RoundResult, RoundTrainer
 from fedehr_shared.model.pretraining_model import PretrainingModel
 from fedehr_shared.model.weights import build_model
@@ -19,5 +19,5 @@ def pretrain_round(context: RoundContext, data: PretrainingData) -> RoundResult:
     model = build_model(
         lambda: PretrainingModel(study.model, study.objective, context.num_tokens), context.weights
     ).to(context.device)
-    batches = MaskedBatches(study, context.site, data)
+    batches = PretrainingBatches(study, context.site, data)
     return RoundTrainer(model, study.pretraining, {"": 1.0}).run(context, batches, model)

@@ -43,7 +43,7 @@ class TokenPresence(nn.Module):
     def forward(self, batch: EventBatch) -> torch.Tensor:
         """Each sequence's sum over its distinct tokens. Shape: `[sequences, tasks]`."""
         num_tokens, num_tasks = self.terms.weight.shape
-        owner = sequence_of_token(batch.cu_seqlens)
+        owner = sequence_of_token(batch.cu_seqlens, batch.boundaries[-1])
         held = torch.unique(owner * num_tokens + batch.tokens)
         terms: torch.Tensor = self.terms(held % num_tokens)
         empty = terms.new_zeros(batch.num_sequences, num_tasks)
@@ -57,15 +57,17 @@ def pool(encoded: torch.Tensor, cu_seqlens: torch.Tensor, how: str) -> torch.Ten
     Shape: `[tokens, hidden]` to `[sequences, hidden]`.
     """
     lengths = cu_seqlens.diff()
-    owner = sequence_of_token(cu_seqlens)
+    owner = sequence_of_token(cu_seqlens, encoded.shape[0])
     summed = encoded.new_zeros(lengths.numel(), encoded.shape[1]).index_add(0, owner, encoded)
     return summed * _SUM_SCALE if how == "sum" else summed / lengths[:, None]
 
 
-def sequence_of_token(cu_seqlens: torch.Tensor) -> torch.Tensor:
+def sequence_of_token(cu_seqlens: torch.Tensor, num_tokens: int) -> torch.Tensor:
     """The number of the sequence that each token belongs to. Shape: `[tokens]` int64."""
     lengths = cu_seqlens.diff()
-    return torch.repeat_interleave(torch.arange(lengths.numel(), device=lengths.device), lengths)
+    numbers = torch.arange(lengths.numel(), device=lengths.device)
+    # Told the length, torch need not wait for a device to count it.
+    return torch.repeat_interleave(numbers, lengths, output_size=num_tokens)
 
 
 def multitask_loss(

@@ -6,9 +6,16 @@ from torch import nn
 from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.config.objective import ObjectiveConfig
 from fedehr_shared.model.encoder import EventEncoder
+from fedehr_shared.model.objectives.contrastive import Contrastive
+from fedehr_shared.model.objectives.masked_autoencoder import MaskedAutoencoder
 from fedehr_shared.model.objectives.masked_events import MaskedEvents
 from fedehr_shared.model.objectives.tied_output import TiedOutput
 from fedehr_shared.tokens.masking import MaskedBatch
+from fedehr_shared.tokens.views import ViewPairs
+from fedehr_shared.tokens.visible import VisibleBatch
+
+PretrainingBatch = MaskedBatch | VisibleBatch | ViewPairs
+"""A step's batch, or a piece of one, as the study's objective reads it."""
 
 
 class PretrainingModel(nn.Module):
@@ -17,21 +24,38 @@ class PretrainingModel(nn.Module):
     def __init__(self, model: ModelConfig, objective: ObjectiveConfig, num_tokens: int) -> None:
         super().__init__()
         self.encoder = EventEncoder(model, num_tokens)
-        self.output_bias = nn.Parameter(torch.zeros(num_tokens))
-        self.naming = MaskedEvents()
+        self.naming: MaskedEvents | MaskedAutoencoder | None = None
+        if objective.kind == "masked_events":
+            self.naming = MaskedEvents()
+        elif objective.kind == "masked_autoencoder":
+            self.naming = MaskedAutoencoder(model, objective.decoder_layers)
+        names = self.naming is not None
+        self.output_bias = nn.Parameter(torch.zeros(num_tokens)) if names else None
+        self.contrastive = Contrastive(model, objective) if objective.num_views == 2 else None
+        self._contrastive_weight = objective.contrastive_weight if names else 1.0
 
     def forward(
-        self, piece: MaskedBatch, output_offset: torch.Tensor | None = None
+        self, piece: PretrainingBatch, output_offset: torch.Tensor | None = None
     ) -> torch.Tensor:
         """The piece's share of the step's mean loss: those of a step's pieces add up to it.
 
         Args:
-            piece: a step's batch or a part of it.
-            output_offset: `[vocabulary]`, added to the logits; nothing where no event is named.
+            piece: a step's batch or a part of it, as `[objective]` asks.
+            output_offset: `[vocabulary]`, added to the logits; not read by an objective that
+                names no events.
 
         Shape: a scalar.
         """
-        bias = self.output_bias if output_offset is None else self.output_bias + output_offset
-        output = TiedOutput(self.encoder.token_embedding.weight, bias)
-        loss: torch.Tensor = self.naming(self.encoder(piece.batch), piece, output)
+        shown = piece.views if isinstance(piece, ViewPairs) else piece
+        encoded = self.encoder(shown.batch)
+        loss: torch.Tensor = encoded.new_zeros(())
+        if self.naming is not None:
+            loss = loss + self.naming(encoded, shown, self._output(output_offset))
+        if self.contrastive is not None:
+            loss = loss + self._contrastive_weight * self.contrastive(encoded, piece)
         return loss
+
+    def _output(self, offset: torch.Tensor | None) -> TiedOutput:
+        assert self.output_bias is not None
+        bias = self.output_bias if offset is None else self.output_bias + offset
+        return TiedOutput(self.encoder.token_embedding.weight, bias)

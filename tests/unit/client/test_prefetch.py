@@ -15,7 +15,7 @@ from fedehr_client.compute.compute import Compute
 from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training import loop
-from fedehr_client.training.batches import LabelledBatches, MaskedBatches
+from fedehr_client.training.batches import LabelledBatches, PretrainingBatches
 from fedehr_client.training.finetuning import finetune_round
 from fedehr_client.training.loop import RoundContext, RoundTrainer
 from fedehr_client.training.prefetch import NUM_AHEAD, prefetch
@@ -138,7 +138,7 @@ def test_a_round_has_the_same_bits_without_the_thread(
 
 def test_a_batch_depends_on_its_step_alone(make_study: Any, data: SiteData) -> None:
     study = make_study()
-    masked = MaskedBatches(study, "hospital-2", data.pretraining())
+    masked = PretrainingBatches(study, "hospital-2", data.pretraining())
     labelled = LabelledBatches(study, "hospital-2", data.store, data.training_examples())
     forth = [(masked(step), labelled(step)) for step in range(6)]
     back = [(masked(step), labelled(step)) for step in reversed(range(6))][::-1]
@@ -153,7 +153,7 @@ def test_a_batch_depends_on_its_step_alone(make_study: Any, data: SiteData) -> N
 def test_an_error_in_making_a_batch_stops_the_round(make_study: Any, data: SiteData) -> None:
     study = make_study()
     weights = first_pretraining_state(study, data.num_tokens).weights
-    masked = MaskedBatches(study, "hospital-2", data.pretraining())
+    masked = PretrainingBatches(study, "hospital-2", data.pretraining())
 
     def make(step: int) -> Any:
         if step == 1:
