@@ -24,11 +24,12 @@ SITE_LOG = "sites.log"
 class Workers:
     """At most as many processes as there are cores; a context manager."""
 
-    def __init__(self, on_done: OnDone) -> None:
+    def __init__(self, on_done: OnDone, num_processes: int | None = None) -> None:
+        """`num_processes`: side by side; None: one a core."""
         self._on_done = on_done
         self._others = set(multiprocessing.active_children())
         self._pool = ProcessPoolExecutor(
-            max_workers=len(os.sched_getaffinity(0)),
+            max_workers=num_processes or len(os.sched_getaffinity(0)),
             # A forked child would inherit torch's threads in an undefined state.
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_begin,

@@ -5,6 +5,7 @@ from typing import NoReturn
 import typer
 
 from fedehr_shared.console import run_program
+from fedehr_simulations.cli.ablate import ablate
 from fedehr_simulations.cli.compare import compare
 from fedehr_simulations.cli.demo import demo
 from fedehr_simulations.cli.hospitals import hospitals
@@ -28,6 +29,7 @@ def _root() -> None:
 app.command()(hospitals)
 app.command("run")(run_study)
 app.command()(compare)
+app.command()(ablate)
 app.command()(demo)
 app.add_typer(study)
 

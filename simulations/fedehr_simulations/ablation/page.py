@@ -1,0 +1,82 @@
+"""The part of a Markdown page that an ablation writes; the words around it stay as they are."""
+
+from pathlib import Path
+
+from fedehr_shared.errors import DataError
+from fedehr_simulations.ablation.record import AblationRecord, VariantChanges
+from fedehr_simulations.ablation.tables import FOOTNOTE, OTHER_TASK, TextTable, ablation_tables
+
+BEGIN = "<!-- ablation: written by `fedehr-sim ablate --markdown`, do not edit -->"
+END = "<!-- ablation: end -->"
+
+
+def write_page(record: AblationRecord, path: Path) -> None:
+    """Put the tables between the two marks of a page; a new page holds nothing else.
+
+    Raises:
+        DataError: the page has no such marks, or cannot be read or written.
+    """
+    try:
+        old = path.read_text(encoding="utf-8") if path.exists() else f"{BEGIN}\n{END}\n"
+        head, begin, rest = old.partition(BEGIN)
+        _, end, tail = rest.partition(END)
+        if not begin or not end:
+            raise DataError(
+                f"{path} lacks the lines between which the tables go: {BEGIN!r} and {END!r}. "
+                "Add them, or name a new file."
+            )
+        path.write_text(f"{head}{BEGIN}\n\n{_text(record)}\n{END}{tail}", encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}. Name another file.") from error
+
+
+def _text(record: AblationRecord) -> str:
+    tables = ablation_tables(record)
+    marked = any(OTHER_TASK in cell for table in tables for row in table.rows for cell in row[1:])
+    parts = [_about(record), _variants(record), *(_table(table) for table in tables)]
+    parts += [FOOTNOTE.replace("*", "\\*", 1)] if marked else []
+    parts += [_failures(record)] if record.failures else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _about(record: AblationRecord) -> str:
+    sizes = ", ".join(str(site.num_subjects or "few") for site in record.sites)
+    commits = ", ".join(f"`{commit}`" for commit in sorted({run.commit for run in record.runs}))
+    machine = record.machine
+    return (
+        f"Study `{record.study.name}` (digest `{record.study.digest[:16]}`), "
+        f"{len(record.sites)} sites of {sizes} subjects. {machine.cpu}, {machine.num_cores} "
+        f"core(s), one torch thread a run; torch {record.versions['torch']}. Commit {commits}. "
+        "Figures are means over seeds \u00b1 the standard deviation over seeds."
+    )
+
+
+def _variants(record: AblationRecord) -> str:
+    lines = [f"- `{variant.name}`: {_changes(variant)}" for variant in record.variants]
+    return "\n".join(["Variants, by what they change in the study:", "", *lines])
+
+
+def _changes(variant: VariantChanges) -> str:
+    told = [f"`{key} = {_value(value)}`" for key, value in variant.changes.items()]
+    told += ["all records in one place"] if variant.pooled else []
+    return ", ".join(told) or "nothing"
+
+
+def _value(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _table(table: TextTable) -> str:
+    lines = [
+        f"**{table.title}**",
+        "",
+        "| " + " | ".join(table.header) + " |",
+        "|---|" + "---:|" * (len(table.header) - 1),
+        *("| " + " | ".join(row) + " |" for row in table.rows),
+    ]
+    return "\n".join(lines)
+
+
+def _failures(record: AblationRecord) -> str:
+    told = [f"- `{run.variant}`, seed {run.seed}: {run.reason}" for run in record.failures]
+    return "\n".join(["Failed:", "", *told])

@@ -1,0 +1,1 @@
+"""What a frozen encoder knows of outcomes: logistic regression on its encodings of subjects."""
