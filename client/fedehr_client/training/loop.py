@@ -3,22 +3,20 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
 import torch
 from torch import nn
 
-from fedehr_client.compute.compute import Compute
-from fedehr_client.training.local_state import LocalState
 from fedehr_client.training.optimizer import load_moments, make_optimizer, moments_of
 from fedehr_client.training.prefetch import prefetch
+from fedehr_client.training.round import RoundContext, RoundResult
 from fedehr_client.training.schedule import learning_rate
 from fedehr_shared.config.optimization import OptimizationConfig
-from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import TrainingError
 from fedehr_shared.model.weights import parameters_of
-from fedehr_shared.wire.payload import Arrays
+
+__all__ = ["RoundContext", "RoundResult", "RoundTrainer"]
 
 
 class DeviceBatch(Protocol):
@@ -35,48 +33,6 @@ class DeviceBatch(Protocol):
 
 
 Batch = TypeVar("Batch", bound=DeviceBatch)
-
-
-@dataclass(frozen=True)
-class RoundContext:
-    """One site's share of one round: whose it is, and what it starts from.
-
-    Attributes:
-        study: the study.
-        site: the site's name, for its seeds.
-        round_number: from 1 within the phase.
-        num_tokens: the vocabulary's size.
-        weights: the federation's weights before the round.
-        moments: averaged moments, or None to start with empty ones.
-        compute: where and how to train.
-        min_cell: subjects that the round must rest on; 1 for a trial whose update goes nowhere.
-        local_state: where the site keeps what goes over to its next round; None: nowhere.
-    """
-
-    study: StudyConfig
-    site: str
-    round_number: int
-    num_tokens: int
-    weights: Arrays
-    moments: Arrays | None
-    compute: Compute
-    min_cell: int = 1
-    local_state: LocalState | None = None
-
-    @property
-    def device(self) -> torch.device:
-        """Where to train."""
-        return self.compute.device
-
-
-@dataclass(frozen=True)
-class RoundResult:
-    """What a round did: mean loss (nats), the change of the weights, AdamW's moments."""
-
-    num_steps: int
-    loss: float
-    update: Arrays
-    moments: Arrays | None
 
 
 class RoundTrainer:
