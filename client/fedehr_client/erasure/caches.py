@@ -1,4 +1,5 @@
-"""What was made of a site's records in its work folder: token stores and other arrays.
+"""What was made of a site's records in its work folder: token stores, an optimizer's state and
+other arrays.
 
 They can all be made again, so they are removed whole: no store can be shown to hold nothing
 of a subject as surely as no store.
@@ -12,9 +13,9 @@ from fedehr_client.erasure.table import sync
 from fedehr_shared.errors import DataError
 from fedehr_shared.tokens.build_lock import build_lock
 
-_ARRAYS = frozenset({".npy", ".npz", ".parquet", ".arrow", ".feather", ".duckdb"})
-"""Files of these kinds in a work folder hold rows of subjects. Ledgers, reports, receipts
-and vocabularies are JSON, and stay."""
+_ARRAYS = frozenset({".npy", ".npz", ".parquet", ".arrow", ".feather", ".duckdb", ".safetensors"})
+"""Files of these kinds in a work folder hold rows of subjects, or sums over them. Ledgers,
+reports, receipts and vocabularies are JSON, and stay."""
 _MANIFEST = "manifest.json"
 
 

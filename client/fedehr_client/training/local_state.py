@@ -78,20 +78,21 @@ class LocalState:
             DataError: it cannot be written.
         """
         file = self._file(round_number)
-        partial = file.with_name(f".{file.name}.{os.getpid()}")
+        partial = file.with_name(f".{file.stem}.{os.getpid()}.safetensors")
         try:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            self._write(partial, tensors)
-            partial.replace(file)
+            try:
+                self._write(partial, tensors)
+                partial.replace(file)
+            finally:
+                partial.unlink(missing_ok=True)
             self._drop_others(round_number)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             raise DataError(
-                f"cannot keep the optimizer's state in {file}: {error.strerror}. Mend its "
-                "permissions or free the disk; nothing was sent."
+                f"cannot keep the round's state: {error}. Mend the permissions of {self._root} "
+                "or free the disk; nothing was sent."
             ) from error
-        finally:
-            partial.unlink(missing_ok=True)
 
     def _rounds(self) -> list[int]:
         files = self._folder.glob(f"{self._phase}-*.safetensors")
@@ -126,10 +127,11 @@ class LocalState:
     def _drop_others(self, round_number: int) -> None:
         earlier = [number for number in self._rounds() if number < round_number]
         wanted = {self._file(number) for number in (*earlier[-1:], round_number)}
-        for file in self._folder.glob("*.safetensors"):
+        for file in self._folder.glob("[!.]*.safetensors"):
             if file not in wanted:
                 file.unlink()
-        studies = sorted(self._root.iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
+        studies = [folder for folder in self._root.iterdir() if folder.is_dir()]
+        studies.sort(key=lambda folder: folder.stat().st_mtime_ns)
         for folder in studies[:-_NUM_STUDIES_KEPT]:
             shutil.rmtree(folder)
 
