@@ -116,6 +116,11 @@ class LabelledBatch:
     labels: torch.Tensor
     num_step_labels: torch.Tensor
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that the memory holds."""
+        return self.batch.boundaries[-1]
+
     def split(self, token_budget: int | None) -> list["LabelledBatch"]:
         """Pieces of at most `token_budget` tokens, or of one longer sequence; views, no copies."""
         return [

@@ -1,6 +1,7 @@
 """The optimizer steps of one round, whatever the phase."""
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Protocol, Self, TypeVar
@@ -12,6 +13,7 @@ from fedehr_client.training.optimizer import load_moments, make_optimizer, momen
 from fedehr_client.training.prefetch import prefetch
 from fedehr_client.training.round import RoundContext, RoundResult
 from fedehr_client.training.schedule import learning_rate
+from fedehr_client.training.step_numbers import StepNumbers
 from fedehr_shared.config.optimization import OptimizationConfig
 from fedehr_shared.errors import TrainingError
 from fedehr_shared.model.weights import parameters_of
@@ -21,6 +23,10 @@ __all__ = ["RoundContext", "RoundResult", "RoundTrainer"]
 
 class DeviceBatch(Protocol):
     """A batch that can be moved to a device."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that the memory holds."""
 
     def to(self, device: torch.device) -> Self:
         """The same batch on `device`."""
@@ -80,14 +86,28 @@ class RoundTrainer:
             load_moments(self._optimizer, self._model, context.moments, first)
         self._model.train()
         steps = range(first, first + self._config.steps_per_round)
+        losses: list[float] = []
+        began = time.monotonic()
         with closing(prefetch(_pinning(make_batch, context.device), steps)) as batches:
-            losses = [
-                self._step(step, loss_of, batch.split(context.compute.token_budget), context.device)
-                for step, batch in zip(steps, batches, strict=True)
-            ]
+            for step, batch in zip(steps, batches, strict=True):
+                pieces = batch.split(context.compute.token_budget)
+                loss, norm = self._step(step, loss_of, pieces, context.device)
+                losses.append(loss)
+                if context.observe is not None:
+                    numbers = StepNumbers(
+                        num_done=len(losses),
+                        num_steps=len(steps),
+                        loss=loss,
+                        gradient_norm=norm,
+                        learning_rate=self._rate(step),
+                        num_tokens=batch.num_tokens,
+                        seconds=time.monotonic() - began,
+                    )
+                    context.observe(numbers)
         after = parameters_of(self._model)
         return RoundResult(
             num_steps=len(losses),
+            seconds=time.monotonic() - began,
             loss=sum(losses) / len(losses),
             update={name: after[name] - context.weights[name] for name in after},
             moments=moments_of(self._optimizer, self._model) if averaged else None,
@@ -103,7 +123,8 @@ class RoundTrainer:
         loss_of: Callable[[Batch], torch.Tensor],
         pieces: Sequence[Batch],
         device: torch.device,
-    ) -> float:
+    ) -> tuple[float, float]:
+        """The step's loss, and its gradient's norm before clipping."""
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate(step) * group["rate_factor"]
         self._optimizer.zero_grad(set_to_none=False)
@@ -122,7 +143,7 @@ class RoundTrainer:
                 "Lower its learning_rate or max_grad_norm."
             )
         self._optimizer.step()
-        return total
+        return total, float(norm)
 
 
 def _pinning(make_batch: Callable[[int], Batch], device: torch.device) -> Callable[[int], Batch]:

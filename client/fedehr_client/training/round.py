@@ -7,6 +7,7 @@ import torch
 
 from fedehr_client.compute.compute import Compute
 from fedehr_client.training.local_state import LocalState
+from fedehr_client.training.step_numbers import StepObserver
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.wire.payload import Arrays
 
@@ -26,6 +27,7 @@ class RoundContext:
         min_cell: subjects that the round must rest on; 1 for a trial whose update goes nowhere.
         local_state: where the site keeps what goes over to its next round; None: nowhere.
         work: the site's private folder, which remembers token budgets; None: nothing does.
+        observe: told the numbers of each step, at the site; None: nobody watches.
     """
 
     study: StudyConfig
@@ -38,6 +40,7 @@ class RoundContext:
     min_cell: int = 1
     local_state: LocalState | None = None
     work: Path | None = None
+    observe: StepObserver | None = None
 
     @property
     def device(self) -> torch.device:
