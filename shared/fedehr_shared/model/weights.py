@@ -22,8 +22,9 @@ _EMBEDDING_SCALE = 0.02
 def draw_first_weights(model: nn.Module, *seed_parts: str | int) -> Tensors:
     """Names and shapes of `model`'s parameters, filled from the seed.
 
-    Vectors of norms are ones; biases and the wide term are zeros; embeddings are normal with
-    deviation 0.02; matrices are normal with deviation 1 / sqrt(columns).
+    Vectors of norms are ones; biases and the wide term are zeros; embeddings, and the
+    projection of the age that is added to them, are normal with deviation 0.02; matrices are
+    normal with deviation 1 / sqrt(columns).
     """
     generator = derive_generator(*seed_parts)
     drawn: Tensors = {}
@@ -36,9 +37,14 @@ def draw_first_weights(model: nn.Module, *seed_parts: str | int) -> Tensors:
             fill = 0.0 if name.endswith("bias") else 1.0
             drawn[name] = np.full(shape, fill, dtype=np.float32)
             continue
-        scale = _EMBEDDING_SCALE if "embedding" in name else shape[1] ** -0.5
+        scale = _EMBEDDING_SCALE if _is_feature(name) else shape[1] ** -0.5
         drawn[name] = (generator.standard_normal(shape) * scale).astype(np.float32)
     return drawn
+
+
+def _is_feature(name: str) -> bool:
+    # An age drawn larger than the tokens would drown them, and little is learnt until it shrinks.
+    return "embedding" in name or "age_projection" in name
 
 
 def parameters_of(model: nn.Module) -> Tensors:

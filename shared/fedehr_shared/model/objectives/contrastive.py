@@ -51,9 +51,9 @@ def nt_xent(directions: torch.Tensor, group: int, temperature: float) -> torch.T
     Shape: a scalar, in nats.
     """
     num_views = 2 * group
-    num_whole = directions.shape[0] // num_views
-    whole = directions[: num_whole * num_views].reshape(num_whole, num_views, -1)
-    rest = directions[num_whole * num_views :][None]
+    num_groups, width = directions.shape[0] // num_views, directions.shape[1]
+    whole = directions[: num_groups * num_views].reshape(num_groups, num_views, width)
+    rest = directions[num_groups * num_views :][None]
     return _summed(whole, temperature) + _summed(rest, temperature)
 
 
