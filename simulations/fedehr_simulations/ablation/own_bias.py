@@ -9,7 +9,8 @@ from fedehr_client.training.local_state import LocalState
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import DataError
 
-BIAS = "private_bias"
+BIAS = "private.values"
+"""Its name in what `CarryOver` keeps."""
 
 
 def own_bias(study: StudyConfig, vocabulary_digest: str, work: Path) -> NDArray[np.float32] | None:

@@ -4,7 +4,13 @@ from pathlib import Path
 
 from fedehr_shared.errors import DataError
 from fedehr_simulations.ablation.record import AblationRecord, VariantChanges
-from fedehr_simulations.ablation.tables import FOOTNOTE, OTHER_TASK, TextTable, ablation_tables
+from fedehr_simulations.ablation.tables import (
+    FOOTNOTE,
+    OTHER_TASK,
+    WIDTH_NOTE,
+    TextTable,
+    ablation_tables,
+)
 
 BEGIN = "<!-- ablation: written by `fedehr-sim ablate --markdown`, do not edit -->"
 END = "<!-- ablation: end -->"
@@ -34,6 +40,7 @@ def _text(record: AblationRecord) -> str:
     tables = ablation_tables(record)
     marked = any(OTHER_TASK in cell for table in tables for row in table.rows for cell in row[1:])
     parts = [_about(record), _variants(record), *(_table(table) for table in tables)]
+    parts += [WIDTH_NOTE.capitalize()]
     parts += [FOOTNOTE.replace("*", "\\*", 1)] if marked else []
     parts += [_failures(record)] if record.failures else []
     return "\n\n".join(parts) + "\n"

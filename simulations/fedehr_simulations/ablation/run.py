@@ -27,6 +27,7 @@ from fedehr_simulations.ablation.measuring import MeasuredSite, measure
 from fedehr_simulations.ablation.own_bias import own_bias
 from fedehr_simulations.arms.alone import for_one_site
 from fedehr_simulations.arms.pooled_site import write_pooled_site
+from fedehr_simulations.arms.workers import SITE_LOG
 from fedehr_simulations.in_process import run_in_process
 from fedehr_simulations.outcome.finished_run import site_location
 from fedehr_simulations.probe.frozen_encoder import last_weights
@@ -94,7 +95,8 @@ class AblationRun:
         try:
             figures = self._figures()
         except FedehrError as error:
-            return RunOutcome(self.variant, self.study.seed, None, str(error))
+            reason = f"{error} (log: {self.folder / SITE_LOG})"
+            return RunOutcome(self.variant, self.study.seed, None, reason)
         except Exception as error:
             file = self.folder / FAILURE_FILE
             file.write_text(traceback.format_exc(), encoding="utf-8")

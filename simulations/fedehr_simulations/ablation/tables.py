@@ -10,10 +10,18 @@ from fedehr_simulations.report.numbers import format_bytes
 
 NOT_APPLICABLE = "n/a"
 OTHER_TASK = "*"
+WIDTH_NOTE = (
+    "half an interval: half the 95 % interval over held-out subjects of one run, on average."
+)
 FOOTNOTE = (
     "* the same hidden events, named by encoder and decoder, which read the visible ones alone: "
     "another task, not to be compared with the other rows."
 )
+_LOSS_TITLE = (
+    "Masked loss of held-out subjects (nats a hidden event, mean of the sites), the same with the "
+    "private bias that each site kept, processor time, bytes that a site sends a round"
+)
+_PROBE_TITLE = "Linear probe: AUROC of held-out subjects, by task and number of labels"
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,7 @@ def ablation_tables(record: AblationRecord) -> tuple[TextTable, TextTable]:
 
 def _losses(record: AblationRecord) -> TextTable:
     header = (
-        "variant", "seeds", "passes", "masked loss, mean of sites", "worst site",
-        "with own bias, mean", "worst site", "CPU seconds", "bytes up a site and round",
+        "variant", "seeds", "passes", "loss", "worst site", "own bias", "worst site", "CPU s", "up",
     )  # fmt: skip
     rows = []
     for variant in record.variants:
@@ -53,7 +60,7 @@ def _losses(record: AblationRecord) -> TextTable:
                 format_bytes(sum(run.bytes_up_per_round for run in runs) / len(runs)),
             )
         )
-    return TextTable("Masked loss (nats a hidden event) and cost", header, tuple(rows))
+    return TextTable(_LOSS_TITLE, header, tuple(rows))
 
 
 def _loss_cells(runs: Sequence[RunFigures]) -> tuple[str, str]:
@@ -75,14 +82,14 @@ def _probes(record: AblationRecord) -> TextTable:
     keys = list(
         dict.fromkeys((score.task, score.num_labels) for run in record.runs for score in run.probe)
     )
-    names = [f"{task}, {'all' if num is None else num} labels" for task, num in keys]
+    names = [f"{task}, {'all' if num is None else num}" for task, num in keys]
     rows = [
         (variant.name, *(_probe_cell(record.runs_of(variant.name), *key) for key in keys))
         for variant in record.variants
     ]
     widths = [_half_width(record.runs, *key) for key in keys]
-    rows.append(("(half an interval over subjects, one run)", *widths))
-    return TextTable("Linear probe, AUROC", ("variant", *names), tuple(rows))
+    rows.append(("half an interval", *widths))
+    return TextTable(_PROBE_TITLE, ("variant", *names), tuple(rows))
 
 
 def _probe_cell(runs: Sequence[RunFigures], task: str, num_labels: int | None) -> str:

@@ -70,7 +70,12 @@ def _print_tables(record: "AblationRecord") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from fedehr_simulations.ablation.tables import FOOTNOTE, OTHER_TASK, ablation_tables
+    from fedehr_simulations.ablation.tables import (
+        FOOTNOTE,
+        OTHER_TASK,
+        WIDTH_NOTE,
+        ablation_tables,
+    )
 
     tables = ablation_tables(record)
     for told in tables:
@@ -80,6 +85,7 @@ def _print_tables(record: "AblationRecord") -> None:
         for row in told.rows:
             table.add_row(*map(Text, row))
         console.out.print(table)
+    console.out.print(WIDTH_NOTE, soft_wrap=True)
     if any(OTHER_TASK in cell for told in tables for row in told.rows for cell in row[1:]):
         console.out.print(FOOTNOTE, soft_wrap=True)
 
