@@ -22,6 +22,9 @@ from fedehr_shared.tokens.views import ViewPairs
 from fedehr_shared.tokens.visible import VisibleBatch
 from fedehr_shared.tokens.windows import epoch_windows
 
+RowsOfStep = Callable[[int], NDArray[np.int64]]
+"""From a step's number within the phase to the rows that it sees. `[batch]`."""
+
 
 @dataclass(frozen=True)
 class PretrainingData:
@@ -56,7 +59,7 @@ class PretrainingBatches:
     study: StudyConfig
     site: str
     data: PretrainingData
-    rows_of_step: Callable[[int], NDArray[np.int64]] | None = None
+    rows_of_step: RowsOfStep | None = None
     epoch_of_step: Callable[[int], int] | None = None
 
     def __call__(self, step: int) -> PretrainingBatch:
@@ -149,18 +152,32 @@ class LabelledBatch:
 
 @dataclass(frozen=True)
 class LabelledBatches:
-    """The batches of fine-tuning at one site, by the step's number within the phase."""
+    """The batches of fine-tuning at one site, by the step's number within the phase.
+
+    Attributes:
+        study: the study.
+        site: the site's name, for its seeds.
+        store: the site's tokens.
+        examples: what may be drawn.
+        rows_of_step: which examples a step sees; None: `batch_rows` over the epochs of
+            `steps_per_epoch`.
+    """
 
     study: StudyConfig
     site: str
     store: TokenStore
     examples: Examples
+    rows_of_step: RowsOfStep | None = None
 
     def __call__(self, step: int) -> LabelledBatch:
         """The batch of a step: it depends on (study, site, step) and the records alone."""
-        seed = (self.study.digest, "finetuning", self.site)
-        steps_per_epoch = self.study.finetuning.steps_per_epoch
-        rows = batch_rows(len(self.examples), step, steps_per_epoch, *seed)
+        rows = self._rows(step)
         labels = torch.from_numpy(self.examples.labels[rows])
         batch = collate(self.store, self.examples.windows[rows])
         return LabelledBatch(batch, labels, (~labels.isnan()).sum(dim=0))
+
+    def _rows(self, step: int) -> NDArray[np.int64]:
+        if self.rows_of_step is not None:
+            return self.rows_of_step(step)
+        seed = (self.study.digest, "finetuning", self.site)
+        return batch_rows(len(self.examples), step, self.study.finetuning.steps_per_epoch, *seed)
