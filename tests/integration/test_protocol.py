@@ -71,7 +71,8 @@ def messages(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> list[Any]:
     """A study in which every kind of message is sent once at least: a floor of two, so that
-    tuning scores are told, and an error in every phase; then the counts of one with noise."""
+    tuning scores are told, and an error in every phase; then the counts of one with noise, and
+    the pre-training of one with a decoder and two views of a subject."""
 
     errors_sent: list[Any] = []
 
@@ -89,7 +90,15 @@ def messages(
     short = make_study(vocabulary=noisy, pretraining={"rounds": 0}, finetuning={"rounds": 1})
     other = run_study_in_process(short, marked_hospitals.sites, folder / "noisy")
     counted = [m for m in other.messages if m.phase == "vocabulary"]
-    return [*run.messages, *errors_sent, *counted]
+    viewed = make_study(
+        vocabulary={"min_cell": 2},
+        objective={"kind": "masked_autoencoder", "contrastive_weight": 0.5, "projection": 24},
+        pretraining={"rounds": 1, "private_bias": True},
+        finetuning={"rounds": 0},
+    )
+    last = run_study_in_process(viewed, marked_hospitals.sites, folder / "viewed")
+    trained = [m for m in last.messages if m.phase == "pretraining"]
+    return [*run.messages, *errors_sent, *counted, *trained]
 
 
 def _items(message: Any) -> Iterator[tuple[str, str, Any]]:
@@ -158,10 +167,15 @@ def _sizes(messages: list[Any]) -> dict[str, int]:
     study = StudyConfig.from_json(first.payload.text("work", "study"))
     vocabulary = Vocabulary.from_json(first.payload.text("work", "vocabulary"))
     hidden = study.model.hidden
+    decoder = hidden // 2 + hidden // 2 % 2
     return {
-        "V": vocabulary.num_tokens, "H": hidden, "F": -(-hidden * 8 // 3 // 8) * 8,
-        "T": len(study.finetuning.tasks),
+        "V": vocabulary.num_tokens, "H": hidden, "F": _feed_width(hidden),
+        "T": len(study.finetuning.tasks), "D": decoder, "G": _feed_width(decoder), "P": 24,
     }  # fmt: skip
+
+
+def _feed_width(width: int) -> int:
+    return -(-width * 8 // 3 // 8) * 8
 
 
 def test_parameters_have_the_names_and_shapes_of_the_page(messages: list[Any]) -> None:

@@ -10,6 +10,7 @@ from fedehr_client.answers.evaluation import evaluation_report, tuning_auroc
 from fedehr_client.answers.site_data import SiteData, keep_vocabulary
 from fedehr_client.compute.compute import choose_compute
 from fedehr_client.locator import SiteLocation
+from fedehr_client.training.entropy import code_entropy
 from fedehr_client.training.examples import Examples
 from fedehr_client.training.finetuning import finetune_round
 from fedehr_client.training.local_state import LocalState, forget_study
@@ -77,7 +78,8 @@ def _pretrain(context: RoundContext, data: SiteData) -> Payload:
         subjects.rows, "pretraining", context.round_number, context.study.pretraining
     )
     result = pretrain_round(context, subjects)
-    metrics = _shares(data.store.back_off)
+    # In two decimals: as for the shares, a difference of two vocabularies must not count a code.
+    metrics = {"code_entropy": round(code_entropy(subjects), 2), **_shares(data.store.back_off)}
     return _train_report(context, subjects.rows.size, data.min_cell, result, metrics)
 
 
@@ -129,8 +131,17 @@ def _train_report(
         loss=result.loss,
         update=result.update,
         moments=result.moments,
-        metrics=metrics,
+        metrics={**_done(result), **metrics},
     ).to_payload()
+
+
+def _done(result: RoundResult) -> dict[str, float]:
+    """Seconds in tenths: the coordinator's own clock, from request to answer, tells no less."""
+    return {
+        "learning_rate": result.learning_rate,
+        "grad_norm": result.gradient_norm,
+        "seconds": round(result.seconds, 1),
+    }
 
 
 def _shares(shares: BackOffShares) -> dict[str, float]:

@@ -3,17 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fedehr_client.answers.answer import answer
 from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
-from fedehr_client.training.schedule import batch_rows, least_rows_of_round
 from fedehr_server.phases.model_state import first_finetuning_state, first_pretraining_state
-from fedehr_shared.config.optimization import OptimizationConfig
 from fedehr_shared.errors import TooFewSubjectsError
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_shared.wire.work import Work, WorkId
@@ -21,31 +16,23 @@ from fedehr_shared.wire.work import Work, WorkId
 ONE_THREAD = ComputeConfig(device="cpu", num_threads=1)
 
 
-@given(
-    num_rows=st.integers(1, 40),
-    number=st.integers(1, 6),
-    steps=st.integers(1, 12),
-    per_epoch=st.integers(1, 12),
-)
-def test_a_round_sees_no_fewer_rows_than_it_says(
-    num_rows: int, number: int, steps: int, per_epoch: int
-) -> None:
-    config = OptimizationConfig(steps_per_round=steps, steps_per_epoch=per_epoch)
-    told = least_rows_of_round(num_rows, number, config)
-    taken = range((number - 1) * steps, number * steps)
-    rows = [batch_rows(num_rows, step, per_epoch, "seed") for step in taken]
-    seen = np.unique(np.concatenate(rows)).size
-    assert 0 <= told <= seen
-    if any(set(range(e * per_epoch, (e + 1) * per_epoch)) <= set(taken) for e in range(80)):
-        assert told == num_rows
+ONE_AT_A_TIME = [
+    {"steps_per_round": 1, "steps_per_epoch": 100_000},
+    {"steps_per_round": 1, "batch_subjects": 1},
+    {"steps_per_round": 10, "epochs_per_round": 0.01, "batch_subjects": 1},
+    # The clock must not do what the steps may not.
+    {"steps_per_round": 2, "batch_subjects": 1, "minutes_per_round": 1e-9},
+]
 
 
+@pytest.mark.parametrize("sections", ONE_AT_A_TIME)
 @pytest.mark.parametrize("phase", ["pretraining", "finetuning"])
 def test_a_study_that_asks_for_one_subject_at_a_time_gets_no_update(
-    make_study: Any, hospitals: Any, finished_study: Any, tmp_path: Path, phase: Any
-) -> None:
+    *, make_study: Any, hospitals: Any, finished_study: Any, tmp_path: Path, phase: Any,
+    sections: Any,
+) -> None:  # fmt: skip
     vocabulary = Vocabulary.from_json((finished_study.folder / "vocabulary.json").read_text())
-    study = make_study(**{phase: {"steps_per_round": 1, "steps_per_epoch": 100_000}})
+    study = make_study(**{phase: sections})
     state = first_pretraining_state(study, vocabulary.num_tokens)
     if phase == "finetuning":
         state = first_finetuning_state(study, vocabulary.num_tokens, state, (0.0, 0.0))
@@ -54,7 +41,7 @@ def test_a_study_that_asks_for_one_subject_at_a_time_gets_no_update(
         WorkId(study.digest, phase, 1, 1), study, state.weights, None, vocabulary.digest,
         vocabulary.to_json(),
     )  # fmt: skip
-    with pytest.raises(TooFewSubjectsError, match="steps_per_epoch"):
+    with pytest.raises(TooFewSubjectsError, match="min_cell = 5"):
         answer(
             work,
             SiteLocation(site.name, site, tmp_path / "work", 5, ONE_THREAD),
