@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedehr_shared.config.cohort import CohortConfig
 from fedehr_shared.config.masking import MaskingConfig
@@ -59,6 +59,20 @@ class StudyConfig(Section):
     pretraining: PretrainingConfig = PretrainingConfig()
     finetuning: FinetuningConfig
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _objective_has_its_means(self) -> "StudyConfig":
+        if self.objective.kind == "contrastive" and self.pretraining.private_bias:
+            raise ValueError(
+                "[pretraining] private_bias is added where events are named, and [objective] kind "
+                "'contrastive' names none: leave out one of the two"
+            )
+        if self.objective.num_views == 2 and self.pretraining.batch_subjects == 1:
+            raise ValueError(
+                "[objective] tells a subject from the others of its batch, and [pretraining] "
+                "batch_subjects = 1 leaves it none: give at least 2"
+            )
+        return self
 
     @classmethod
     def load(cls, path: Path) -> "StudyConfig":

@@ -58,6 +58,22 @@ def test_an_unknown_size_is_refused_with_the_known_ones(size: Any) -> None:
         ({"sequence": {"context": 4}}, "context"),
         ({"sequence": {"context": 100_000}}, "context"),
         ({"masking": {"rate": 0.0}}, "rate"),
+        ({"objective": {"hidden_share": 0.0}}, "hidden_share"),
+        ({"objective": {"decoder_layers": 0}}, "decoder_layers"),
+        ({"objective": {"projection": 1}}, "projection"),
+        ({"objective": {"contrastive_weight": -1.0}}, "contrastive_weight"),
+        (
+            {"objective": {"kind": "contrastive"}, "pretraining": {"private_bias": True}},
+            "names none",
+        ),
+        (
+            {"objective": {"kind": "contrastive"}, "pretraining": {"batch_subjects": 1}},
+            "at least 2",
+        ),
+        (
+            {"objective": {"contrastive_weight": 0.1}, "pretraining": {"batch_subjects": 1}},
+            "at least 2",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_by_its_name(sections: dict[str, Any], told: str) -> None:
