@@ -15,7 +15,6 @@ from typing import Any
 from fedehr_client.answers.site_data import SiteData
 from fedehr_server.phases.model_state import first_pretraining_state
 from fedehr_server.vocabulary_shelf import VocabularyShelf
-from fedehr_shared.config.optimization import PretrainingConfig
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import DataError, FedehrError
 from fedehr_shared.meds.folder import FederationFolder, SiteFolder
@@ -25,6 +24,7 @@ from fedehr_simulations.ablation.figures import FIGURES_FILE, RunFigures
 from fedehr_simulations.ablation.masked_loss import Weights, mask_held_out
 from fedehr_simulations.ablation.measuring import MeasuredSite, measure
 from fedehr_simulations.ablation.own_bias import own_bias
+from fedehr_simulations.ablation.passes import passes_of
 from fedehr_simulations.arms.alone import for_one_site
 from fedehr_simulations.arms.pooled_site import write_pooled_site
 from fedehr_simulations.arms.workers import SITE_LOG
@@ -168,17 +168,6 @@ class AblationRun:
             masks=mask_held_out(self.study, site, data, vocabulary),
             bias=None if self.pooled else own_bias(self.study, vocabulary.digest, location.work),
         )
-
-
-def passes_of(config: PretrainingConfig) -> float | None:
-    """How often every site learns from each of its records; None where sites differ in it."""
-    if config.minutes_per_round:
-        return None
-    if config.epochs_per_round:
-        return config.rounds * config.epochs_per_round
-    if config.batch_subjects:
-        return None
-    return config.rounds * config.steps_per_round / config.steps_per_epoch
 
 
 def _bytes_up(result: Mapping[str, Any]) -> int:
