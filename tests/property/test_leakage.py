@@ -105,7 +105,8 @@ def _inputs(site: SiteFolder, study: Any) -> dict[int, Any]:
         for place, subject in enumerate(examples.subject_ids.tolist()):
             batch = collate(data.store, examples.windows[np.asarray([place])])
             found[subject] = [
-                getattr(batch, name).tolist() for name in ("tokens", "hours", "ages", "visits")
+                getattr(batch, name).tolist()
+                for name in ("tokens", "hours", "ages", "visits", "sexes")
             ]
     return found
 
