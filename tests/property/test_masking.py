@@ -314,7 +314,9 @@ def test_one_rise_then_one_fall_over_the_whole_phase(
     config = OptimizationConfig(
         rounds=rounds, steps_per_round=steps, warmup_share=warmup, learning_rate=rate
     )
-    rates = np.asarray([learning_rate(step, config) for step in range(rounds * steps)])
+    rates = np.asarray(
+        [learning_rate(step, rounds * steps, config) for step in range(rounds * steps)]
+    )
     top = int(np.argmax(rates))
     assert np.all(rates > 0)
     assert rates[top] <= rate * (1 + 1e-12)
