@@ -314,3 +314,31 @@ def test_each_objective_learns(kind: str) -> None:
         optimizer.step()
         losses.append(float(loss.detach()))
     assert np.mean(losses[-5:]) < 0.8 * losses[0], losses
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_no_step_waits_for_its_device(kind: str) -> None:
+    """On a device without memory, asking for a value or a shape that depends on one fails."""
+    objective, device = OBJECTIVES[kind], torch.device("meta")
+    batch: Any = _batch(objective, [6, 9, 3, 4], 0)
+    with device:
+        model = PretrainingModel(MODEL, objective, NUM_TOKENS)
+        offset = torch.zeros(NUM_TOKENS)
+    for piece in batch.split(40):
+        loss = model(piece.to(device), offset)
+        loss.backward()
+        assert loss.shape == ()
+    assert all(p.grad is not None for p in model.parameters())
+    with pytest.raises(RuntimeError, match="meta"):
+        float(loss)
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_bfloat16_changes_little(kind: str) -> None:
+    batch, model = _batch(OBJECTIVES[kind], [20] * 6, 0), _model(OBJECTIVES[kind])
+    exact, _ = _loss_and_gradients(model, [batch])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded, gradients = _loss_and_gradients(model, [batch])
+    assert rounded != exact
+    assert rounded == pytest.approx(exact, rel=0.02)
+    assert all(g.dtype == torch.float32 and torch.isfinite(g).all() for g in gradients.values())
