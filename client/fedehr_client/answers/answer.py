@@ -64,11 +64,12 @@ def _context(work: Work, location: SiteLocation, data: SiteData) -> RoundContext
         num_tokens=data.num_tokens,
         weights=_required(work.model),
         moments=work.moments,
-        compute=choose_compute(location.compute),
+        compute=choose_compute(location.compute, work.study),
         min_cell=data.min_cell,
         local_state=LocalState(
             location.work, work.study.digest, work.id.phase, work.vocabulary_digest
         ),
+        work=location.work,
     )
 
 

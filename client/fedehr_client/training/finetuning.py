@@ -4,34 +4,46 @@ import torch
 
 from fedehr_client.training.batches import LabelledBatch, LabelledBatches
 from fedehr_client.training.examples import Examples
+from fedehr_client.training.fitting import fit_round
 from fedehr_client.training.loop import RoundContext, RoundResult, RoundTrainer
+from fedehr_client.training.round_plan import RoundPlan
 from fedehr_shared.model.finetuning_model import FinetuningModel, multitask_loss
 from fedehr_shared.model.weights import build_model
-from fedehr_shared.seeds import derive_seed
 from fedehr_shared.tokens.store import TokenStore
+
+PHASE = "finetuning"
 
 
 def finetune_round(context: RoundContext, store: TokenStore, examples: Examples) -> RoundResult:
-    """Train one round; what is drawn depends on (study, phase, round, site) alone.
+    """Train one round; what is drawn depends on (study, phase, site, step) alone.
 
     Raises:
-        TrainingError: a loss is NaN or infinite.
+        TrainingError: a loss is NaN or infinite, or memory does not suffice.
+        TooFewSubjectsError: the round would rest on fewer than `min_cell` subjects.
         WireError: the weights do not fit the model.
     """
-    study, site, tuning = context.study, context.site, context.study.finetuning
+    study, tuning = context.study, context.study.finetuning
+    plan = RoundPlan.of(
+        tuning,
+        store.rows_of(examples.subject_ids),
+        context.round_number,
+        seed=(study.digest, PHASE, context.site),
+        min_cell=context.min_cell,
+    )
     model = build_model(
         lambda: FinetuningModel(study.model, tuning, context.num_tokens), context.weights
     ).to(context.device)
-    torch.manual_seed(derive_seed(study.digest, "finetuning", context.round_number, site))
 
     def loss_of(labelled: LabelledBatch) -> torch.Tensor:
         return multitask_loss(
-            model(labelled.batch),
+            model(labelled.batch).float(),
             labelled.labels,
             labelled.num_step_labels,
             tuning.label_smoothing,
         )
 
     factors = {"encoder.": tuning.encoder_rate_factor, "heads.": 1.0, "wide.": 1.0}
-    batches = LabelledBatches(study, site, store, examples)
-    return RoundTrainer(model, tuning, factors).run(context, batches, loss_of)
+    trainer = RoundTrainer(model, tuning, factors)
+    context, budget = fit_round(context, PHASE, model, loss_of)
+    batches = LabelledBatches(study, context.site, store, examples, plan.rows)
+    return trainer.run(context, batches, loss_of, plan=plan, budget=budget)

@@ -1,12 +1,17 @@
 """Probabilities from a fine-tuned model."""
 
 from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from fedehr_client.compute.compute import Compute
+from fedehr_client.compute.out_of_memory import is_out_of_memory, release_memory
+from fedehr_client.compute.precision import autocast
+from fedehr_client.compute.prepare import prepare_model
+from fedehr_client.compute.token_budget import TokenBudget
 from fedehr_client.training.examples import Examples
 from fedehr_client.training.prefetch import prefetch
 from fedehr_shared.config.study import StudyConfig
@@ -14,11 +19,14 @@ from fedehr_shared.errors import TrainingError
 from fedehr_shared.model.finetuning_model import FinetuningModel
 from fedehr_shared.model.weights import build_model
 from fedehr_shared.tokens.batch import EventBatch
+from fedehr_shared.tokens.budget import ranges_within
 from fedehr_shared.tokens.collate import collate
 from fedehr_shared.tokens.store import TokenStore
 from fedehr_shared.wire.payload import Arrays
 
 _EXAMPLES_A_BATCH = 64
+_MOST_TOKENS = 65_536
+"""Without a budget of the site's, and without gradients to hold."""
 
 
 def predict(
@@ -35,13 +43,15 @@ def predict(
     Shape: `[examples, tasks]`.
 
     Raises:
-        TrainingError: a score is NaN or infinite.
+        TrainingError: a score is NaN or infinite, or not one sequence fits into memory.
         WireError: the weights do not fit the model.
     """
     model = build_model(
         lambda: FinetuningModel(study.model, study.finetuning, num_tokens), weights
     ).to(compute.device)
+    prepare_model(model, compute)
     model.eval()
+    budget = TokenBudget(compute.token_budget or max(_MOST_TOKENS, study.sequence.context))
 
     def make_batch(begin: int) -> EventBatch:
         return collate(store, examples.windows[begin : begin + _EXAMPLES_A_BATCH])
@@ -49,9 +59,7 @@ def predict(
     begins = range(0, len(examples), _EXAMPLES_A_BATCH)
     parts = [np.empty((0, len(study.finetuning.tasks)))]
     with torch.inference_mode(), closing(prefetch(make_batch, begins)) as batches:
-        for batch in batches:
-            logits = model(batch.to(compute.device))
-            parts.append(torch.sigmoid(logits.double()).cpu().numpy())
+        parts += [_probabilities(model, batch, compute, budget) for batch in batches]
     scores = np.concatenate(parts)
     if not np.isfinite(scores).all():
         raise TrainingError(
@@ -59,3 +67,42 @@ def predict(
             "learning_rate."
         )
     return scores
+
+
+def _probabilities(
+    model: FinetuningModel, batch: EventBatch, compute: Compute, budget: TokenBudget
+) -> NDArray[np.float64]:
+    """In as many pieces as memory asks for. `[sequences, tasks]`."""
+    whole = _Scored(batch)
+    while True:
+        try:
+            return np.concatenate(
+                [_scores(model, piece.batch, compute) for piece in whole.split(budget.num_tokens)]
+            )
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        release_memory(compute.device)
+        budget.lower(whole)
+
+
+def _scores(model: FinetuningModel, batch: EventBatch, compute: Compute) -> NDArray[np.float64]:
+    with autocast(compute.device, compute.precision):
+        logits = model(batch.to(compute.device))
+    scores: NDArray[np.float64] = torch.sigmoid(logits.double()).cpu().numpy()
+    return scores
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A batch to be scored, which can be cut."""
+
+    batch: EventBatch
+
+    @property
+    def num_tokens(self) -> int:
+        return self.batch.boundaries[-1]
+
+    def split(self, token_budget: int | None) -> list["_Scored"]:
+        ranges = ranges_within(self.batch.boundaries, token_budget)
+        return [_Scored(self.batch.cut(sequences)) for sequences in ranges]

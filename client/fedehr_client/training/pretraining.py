@@ -1,23 +1,45 @@
-"""A round of masked-event pre-training on the site's training subjects."""
+"""A round of pre-training on the site's training subjects, by the study's objective."""
+
+import torch
 
 from fedehr_client.training.batches import PretrainingBatches, PretrainingData
+from fedehr_client.training.entropy import token_counts
+from fedehr_client.training.fitting import fit_round
 from fedehr_client.training.loop import RoundContext, RoundResult, RoundTrainer
-from fedehr_shared.model.pretraining_model import PretrainingModel
+from fedehr_client.training.private_bias import PrivateBias
+from fedehr_client.training.round_plan import RoundPlan
+from fedehr_shared.model.pretraining_model import PretrainingBatch, PretrainingModel
 from fedehr_shared.model.weights import build_model
 
 __all__ = ["PretrainingData", "pretrain_round"]
+
+PHASE = "pretraining"
 
 
 def pretrain_round(context: RoundContext, data: PretrainingData) -> RoundResult:
     """Train one round; what is drawn depends on (study, phase, site, step) alone.
 
     Raises:
-        TrainingError: a loss is NaN or infinite.
+        TrainingError: a loss is NaN or infinite, or memory does not suffice.
+        TooFewSubjectsError: the round would rest on fewer than `min_cell` subjects.
         WireError: the weights do not fit the model.
     """
-    study = context.study
+    study, config = context.study, context.study.pretraining
+    seed = (study.digest, PHASE, context.site)
+    plan = RoundPlan.of(
+        config, data.rows, context.round_number, seed=seed, min_cell=context.min_cell
+    )
     model = build_model(
         lambda: PretrainingModel(study.model, study.objective, context.num_tokens), context.weights
     ).to(context.device)
-    batches = PretrainingBatches(study, context.site, data)
-    return RoundTrainer(model, study.pretraining, {"": 1.0}).run(context, batches, model)
+    bias = PrivateBias(token_counts(data)).to(context.device) if config.private_bias else None
+    offset = None if bias is None else bias.values
+
+    def loss_of(piece: PretrainingBatch) -> torch.Tensor:
+        loss: torch.Tensor = model(piece, offset)
+        return loss
+
+    context, budget = fit_round(context, PHASE, model, loss_of)
+    batches = PretrainingBatches(study, context.site, data, plan.rows, plan.epoch)
+    trainer = RoundTrainer(model, config, {"": 1.0}, private_bias=bias)
+    return trainer.run(context, batches, loss_of, plan=plan, budget=budget)

@@ -1,0 +1,68 @@
+"""`TokenBudget`: most tokens in memory at once, lowered when memory runs out."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol, Self
+
+from fedehr_shared.errors import TrainingError
+
+log = logging.getLogger("fedehr.client")
+
+
+class Divisible(Protocol):
+    """A step's batch, which can be cut into pieces."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that the memory holds."""
+
+    def split(self, token_budget: int | None) -> Sequence[Self]:
+        """Pieces of at most `token_budget` tokens, or of one longer sequence or group."""
+
+
+def _forget(num_tokens: int) -> None:
+    """Where nothing is remembered from round to round."""
+
+
+class TokenBudget:
+    """Lowered in the middle of a step, it holds for all later ones.
+
+    Attributes:
+        num_tokens: None: a whole batch.
+    """
+
+    def __init__(self, num_tokens: int | None, remember: Callable[[int], None] = _forget) -> None:
+        """`remember` is told a lowered budget."""
+        self.num_tokens = num_tokens
+        self._remember = remember
+
+    def lower(self, batch: Divisible) -> None:
+        """Half of what did not fit, or the next budget below that makes pieces smaller.
+
+        Args:
+            batch: the one in work when memory ran out.
+
+        Raises:
+            TrainingError: its pieces are single sequences or groups already.
+        """
+        largest = _largest_piece(batch, self.num_tokens)
+        lowered = largest // 2
+        while lowered and _largest_piece(batch, lowered) == largest:
+            lowered //= 2
+        if not lowered:
+            raise TrainingError(
+                f"memory ran out on a piece of {largest:,} tokens, and it cannot be cut further: "
+                "it is one sequence, or one group that belongs together. Lower [sequence] "
+                "context, the model's size or [objective] contrastive_group in the study, or set "
+                "[compute] checkpointing = 'on' in the site file."
+            )
+        log.warning(
+            "memory ran out on a piece of %s tokens: the step is done again with at most %s",
+            f"{largest:,}", f"{lowered:,}",
+        )  # fmt: skip
+        self.num_tokens = lowered
+        self._remember(lowered)
+
+
+def _largest_piece(batch: Divisible, token_budget: int | None) -> int:
+    return max(piece.num_tokens for piece in batch.split(token_budget))
