@@ -6,15 +6,20 @@ SwiGLU's (12 d^2 beside 12.06). What differs: its inputs (ours has time, age, se
 its learned positions), biases and LayerNorm, and a dense layer before its output.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
-from transformers import BertConfig, BertForMaskedLM
 
 from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.tokens.masking import MaskedBatch
+
+if TYPE_CHECKING:
+    from transformers import BertForMaskedLM
 
 IGNORED = -100
 
@@ -34,7 +39,7 @@ class PaddedBatch:
     labels: torch.Tensor
 
     @classmethod
-    def of(cls, masked: MaskedBatch, width: int | None) -> "PaddedBatch":
+    def of(cls, masked: MaskedBatch, width: int | None) -> PaddedBatch:
         """The batch padded to `width` tokens, or to its longest sequence (None)."""
         targets = torch.full_like(masked.batch.tokens, IGNORED)
         targets[masked.positions] = masked.targets
@@ -44,7 +49,7 @@ class PaddedBatch:
         )  # fmt: skip
         return cls(*(_padded(column, lengths, fill, width) for column, fill in columns))
 
-    def to(self, device: torch.device) -> "PaddedBatch":
+    def to(self, device: torch.device) -> PaddedBatch:
         """The same batch on `device`."""
         return PaddedBatch(*(getattr(self, name).to(device) for name in self.__annotations__))
 
@@ -64,6 +69,8 @@ class PaddedBatch:
 
 def make_bert(size: ModelConfig, num_tokens: int, context: int, dropout: float) -> BertForMaskedLM:
     """A new model with SDPA attention, in training mode."""
+    from transformers import BertConfig, BertForMaskedLM
+
     config = BertConfig(
         vocab_size=num_tokens,
         hidden_size=size.hidden,

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fedehr_shared.config.masking import MaskingConfig
 from fedehr_shared.tokens.back_off import BackOffShares
+from fedehr_shared.tokens.batch import EventBatch
 from fedehr_shared.tokens.collate import collate, episodes
 from fedehr_shared.tokens.masking import EventMasker, MaskedBatch
 from fedehr_shared.tokens.store import TokenStore
@@ -51,13 +53,14 @@ class Corpus:
         return np.minimum(np.diff(self.store.offsets), context - 1)
 
     def typical_rows(self, num: int, context: int) -> NDArray[np.int64]:
-        """`num` subjects that stand for all: of 50,000 draws the one whose sums of lengths and
+        """`num` subjects that stand for all: of many draws the one whose sums of lengths and
         of squared lengths within the context are nearest to the corpus's (in the larger of the
         two relative errors). So padding and attention weigh as in the whole corpus, though few
         subjects are timed. `[num]` int64, rising."""
         lengths = self.num_events(context).astype(np.float64)
         generator = np.random.default_rng((_SEED, num, context))
-        draws = generator.integers(0, lengths.size, (50_000, num))
+        num_draws = min(50_000, 10_000_000 // num)
+        draws = generator.integers(0, lengths.size, (num_draws, num))
         errors = [
             np.abs((lengths[draws] ** power).mean(axis=1) / (lengths**power).mean() - 1)
             for power in (1, 2)
@@ -76,6 +79,17 @@ class Corpus:
             episodes(self.store, windows),
             np.random.default_rng((_SEED, seed)),
         )
+
+
+def single_sequence(length: int) -> MaskedBatch:
+    """One subject of `length` made-up tokens, every third of them hidden."""
+    stream = EventBatch(
+        torch.randint(4, NUM_TOKENS, (length,)), torch.rand(length).cumsum(0), torch.rand(length),
+        torch.zeros(length, dtype=torch.int64), torch.zeros(length, dtype=torch.int64),
+        torch.tensor([0, length]), [0, length],
+    )  # fmt: skip
+    positions = torch.arange(0, length, 3)
+    return MaskedBatch(stream, positions, stream.tokens[positions].clone(), positions.numel())
 
 
 def make_corpus(folder: Path) -> Corpus:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from fedehr_client.compute.precision import autocast, choose_precision
 from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.config.objective import ObjectiveConfig
 from fedehr_shared.model.pretraining_model import PretrainingModel
@@ -63,8 +65,11 @@ def make_ours(size: ModelConfig, num_tokens: int) -> PretrainingModel:
 
 
 def our_variants(size: ModelConfig, num_tokens: int, context: int) -> dict[str, StepVariant]:
-    """`ours`, and what it would be without each of its parts. All give the same loss but those
-    padded as a whole, whose padding is attended to: the work is that of padding, not the sum.
+    """`ours` in fp32; in the precision that a site takes by itself (`ours_as_it_comes`: bf16 on
+    a processor with units for it); and without each of its parts.
+
+    In fp32 all give the same loss but those padded as a whole, whose padding is attended to: the
+    work is that of padding, not the sum.
     """
     model = make_ours(size, num_tokens)
     optimizer = make_optimizer(model)
@@ -87,8 +92,12 @@ def our_variants(size: ModelConfig, num_tokens: int, context: int) -> dict[str, 
     def padded(masked: MaskedBatch) -> MaskedBatch:
         return fill_up(masked, context)
 
+    def as_it_comes(masked: MaskedBatch) -> torch.Tensor:
+        return in_own_precision(model, masked)
+
     return {
         "ours": variant(_as_it_is, model),
+        "ours_as_it_comes": variant(_as_it_is, as_it_comes),
         "ours_dense_head": variant(_as_it_is, dense),
         "ours_padded_attention": variant(_as_it_is, by("padded")),
         "ours_padded": variant(padded, model),
@@ -97,7 +106,8 @@ def our_variants(size: ModelConfig, num_tokens: int, context: int) -> dict[str, 
 
 
 def bert_variants(size: ModelConfig, num_tokens: int, context: int) -> dict[str, StepVariant]:
-    """`bert_*`: with dropout off; `bert_default_*`: with dropout 0.1, as it comes."""
+    """`bert_*`: with dropout off; `bert_default_*`: with dropout 0.1 and in fp32, as it comes;
+    `bert_default_own_precision`: the same in the precision that `ours_as_it_comes` takes."""
     found = {}
     for name, dropout in (("bert", 0.0), ("bert_default", 0.1)):
         torch.manual_seed(0)
@@ -118,9 +128,20 @@ def bert_variants(size: ModelConfig, num_tokens: int, context: int) -> dict[str,
 
         found[f"{name}_to_context"] = StepVariant(model, optimizer, to_context, dense)
         found[f"{name}_to_longest"] = StepVariant(model, optimizer, to_longest, dense)
-        if not dropout:
+        if dropout:
+            found[f"{name}_own_precision"] = StepVariant(
+                model, optimizer, to_context, partial(in_own_precision, dense)
+            )
+        else:
             found[f"{name}_sparse_head"] = StepVariant(model, optimizer, to_context, sparse)
     return found
+
+
+def in_own_precision(loss: Loss, prepared: Any) -> torch.Tensor:
+    """The loss under the autocast that a site chooses for this processor. A scalar."""
+    device = torch.device("cpu")
+    with autocast(device, choose_precision("auto", device)):
+        return loss(prepared)
 
 
 def dense_loss(model: PretrainingModel, masked: MaskedBatch) -> torch.Tensor:

@@ -1,0 +1,63 @@
+"""The GPU benchmark runs through on a CPU, so that it does not fail first where time is dear."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+SCRIPT = Path(__file__).with_name("benchmark_step.py")
+
+
+def _run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, SCRIPT, *arguments],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        cwd=folder, capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+
+
+def test_it_runs_through_on_a_cpu(tmp_path: Path) -> None:
+    out = tmp_path / "made" / "gpu.json"
+    done = _run("--device", "cpu", "--quick", "--out", str(out), folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record: dict[str, Any] = json.loads(out.read_text())
+    figures = record["figures"]
+    (step,) = figures["steps"]
+    for key in ("ours_events_a_second", "ours_share_of_matmul", "loader_wait_share"):
+        assert math.isfinite(step[key])
+        assert step[key] > 0
+        assert key in done.stdout
+    assert step["ours_to_bert"] > 0
+    assert 0 < step["loader_wait_share"] < 1
+    assert step["events"] < step["step_tokens"]
+    assert figures["largest_context"][0]["fits"] == 256
+    assert figures["largest_model"]["parameters"] > 0
+    assert record["quick"] is True
+
+
+def test_a_missing_gpu_is_said(tmp_path: Path) -> None:
+    done = _run("--out", str(tmp_path / "gpu.json"), folder=tmp_path)
+    assert done.returncode == 2
+    assert "no CUDA device" in done.stderr
+    assert not (tmp_path / "gpu.json").exists()
+
+
+def test_a_failure_is_told_and_the_rest_goes_on(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    monkeypatch.syspath_prepend(str(SCRIPT.parents[1] / "benchmarks"))
+    import benchmark_step
+    from benchmark_plan import QUICK
+
+    from fedehr_client.compute.compute import Compute
+
+    bench = benchmark_step.Bench(QUICK, Compute(torch.device("cpu")), None)
+    figures = bench.run()
+    assert len(bench.failures) == 2
+    assert "failed" in figures["steps"][0]
+    assert "failed" in figures["largest_model"]
+    assert figures["largest_context"][0]["fits"] == 256
