@@ -2,16 +2,19 @@
 
 In a hospital's node `FEDEHR_SITE_FILE` names its `site.toml`. In a simulation, where many
 sites share one machine, `FEDEHR_SITES_FOLDER` names a federation folder, `FEDEHR_WORK_FOLDER`
-a private scratch folder, and the engine's partition number picks the site by sorted name.
+a private scratch folder, and the engine's partition number picks the site by sorted name;
+`FEDEHR_COMPUTE` may hold the `[compute]` section of all of them, as JSON.
 No message field ever names a path.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.site import DEFAULT_MIN_CELL, SiteConfig
+from fedehr_shared.config.section import parse
 from fedehr_shared.errors import ConfigError, DataError
 from fedehr_shared.meds.folder import FederationFolder, SiteFolder
 
@@ -20,6 +23,7 @@ SITES_FOLDER = "FEDEHR_SITES_FOLDER"
 WORK_FOLDER = "FEDEHR_WORK_FOLDER"
 NUM_THREADS = "FEDEHR_NUM_THREADS"
 MIN_CELL = "FEDEHR_MIN_CELL"
+COMPUTE = "FEDEHR_COMPUTE"
 PARTITION = "partition-id"
 
 
@@ -94,8 +98,26 @@ def _from_partition(environ: Mapping[str, str], node_config: Mapping[str, object
         records=records,
         work=Path(environ[WORK_FOLDER]) / records.name,
         min_cell=_optional_count(environ, MIN_CELL) or DEFAULT_MIN_CELL,
-        compute=_with_threads(ComputeConfig(), environ),
+        compute=_with_threads(compute_of(environ), environ),
     )
+
+
+def compute_of(environ: Mapping[str, str]) -> ComputeConfig:
+    """What the sites of a simulation compute with.
+
+    Raises:
+        ConfigError: `FEDEHR_COMPUTE` is no JSON, or holds a wrong key.
+    """
+    text = environ.get(COMPUTE, "").strip()
+    if not text:
+        return ComputeConfig()
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{COMPUTE} is not valid JSON ({error}). Unset it; use `fedehr-sim run --compute FILE`."
+        ) from error
+    return parse(values, ComputeConfig, COMPUTE)
 
 
 def _with_threads(compute: ComputeConfig, environ: Mapping[str, str]) -> ComputeConfig:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from fedehr_client.answers.reply import reply_to
-from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
 from fedehr_server.running import run_study
 from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.wire.payload import Payload
+from fedehr_simulations.sites_compute import sites_compute
 
 
 class InProcessTransport:
@@ -76,7 +76,7 @@ def run_in_process(
             records=site,
             work=work / site.name,
             min_cell=study.vocabulary.min_cell,
-            compute=ComputeConfig(num_threads=num_threads),
+            compute=sites_compute(num_threads),
         )
         for site in sites
     ]

@@ -32,6 +32,13 @@ min_cell = 11          # no number that rests on fewer subjects leaves this site
 [compute]
 device = "auto"        # auto, cpu or cuda
 # num_threads = 4      # torch threads; left out, torch decides
+# Below, "auto" takes what suits the hardware found; `fedehr-client check` shows what that is.
+# precision = "auto"       # fp32, bf16 or fp16: of the matrix products, weights stay in fp32
+# attention = "auto"       # varlen or flex on a GPU, sdpa, padded
+# compile = "auto"         # on or off: compiled layers, on a GPU with triton
+# checkpointing = "auto"   # on or off: less memory, a third slower
+# token_budget = "auto"    # most tokens in memory at once; a larger batch is added up
+# deterministic = false    # on a GPU: the same bits each time, though slower
 
 [network]
 coordinator = {coordinator}    # host:port; the one outbound connection

@@ -27,6 +27,10 @@ def compare(
         int | None,
         typer.Option(min=1, help="Sites of a simulation that work at the same time."),
     ] = None,
+    compute: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file whose section 'compute' holds for all sites."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON only.")] = False,
 ) -> None:
     """Train a study in several ways and score each on the same held-out subjects.
@@ -38,7 +42,9 @@ def compare(
     """
     from fedehr_shared.config import StudyConfig
     from fedehr_simulations.arms.request import ComparisonRequest
+    from fedehr_simulations.sites_compute import set_sites_compute
 
+    set_sites_compute(compute)
     names = tuple(name.strip() for name in arms.split(",") if name.strip())
     request = ComparisonRequest(StudyConfig.load(study), sites, names, seeds, out, actors)
     found = run_and_watch(request)

@@ -27,6 +27,10 @@ def run(  # noqa: PLR0917 - a command line's parameters
         Path | None,
         typer.Option(help="Re-use this vocabulary: an earlier run's vocabulary.json."),
     ] = None,
+    compute: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file whose section 'compute' holds for all sites."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
     """Run a study over the sites of a federation folder, as hospitals would.
@@ -41,8 +45,10 @@ def run(  # noqa: PLR0917 - a command line's parameters
     from fedehr_simulations.arms.request import WORK_FOLDER
     from fedehr_simulations.cli.compare import print_comparison, show_piece
     from fedehr_simulations.cli.live_progress import LiveProgress
+    from fedehr_simulations.sites_compute import set_sites_compute
 
     began = time.monotonic()
+    set_sites_compute(compute)
     config = StudyConfig.load(study)
     if out.exists():
         raise DataError(f"{out} exists already. Name a new folder, or remove it first.")

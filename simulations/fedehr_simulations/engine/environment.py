@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from fedehr_client.locator import COMPUTE
 from fedehr_simulations.engine.plan import EnginePlan
 
 # A person's own settings for the engine or Ray could send records into their cluster, and
@@ -41,7 +42,7 @@ def engine_environment(
         plan: the simulation.
         private: a short private folder for the engine's own files and Ray's sockets.
         work: private scratch folder of the sites.
-        inherited: the variables to start from.
+        inherited: the variables to start from; of our own, what the sites compute with goes on.
     """
     kept = {
         name: value
@@ -69,4 +70,5 @@ def engine_environment(
             "FEDEHR_NUM_THREADS": str(plan.num_threads),
             "OMP_NUM_THREADS": str(plan.num_threads),
         }
+        | {name: value for name, value in inherited.items() if name == COMPUTE}
     )

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from fedehr_client.answers.site_data import SiteData
 from fedehr_client.compute.compute import choose_compute
-from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
 from fedehr_client.tasks.cohort import read_cohort_labels
 from fedehr_client.training.examples import select_examples
@@ -17,8 +16,7 @@ from fedehr_shared.meds.reader import read_splits
 from fedehr_shared.meds.schema import HELD_OUT
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_simulations.outcome.predictions import SitePredictions
-
-COMPUTE = ComputeConfig(num_threads=1)
+from fedehr_simulations.sites_compute import sites_compute
 
 
 def site_location(study: StudyConfig, site: SiteFolder, work: Path) -> SiteLocation:
@@ -28,7 +26,7 @@ def site_location(study: StudyConfig, site: SiteFolder, work: Path) -> SiteLocat
         records=site,
         work=work / site.name,
         min_cell=study.vocabulary.min_cell,
-        compute=COMPUTE,
+        compute=sites_compute(num_threads=1),
     )
 
 
@@ -78,6 +76,6 @@ def predict_held_out(
         examples,
         num_tokens=data.num_tokens,
         weights=weights,
-        compute=choose_compute(COMPUTE),
+        compute=choose_compute(sites_compute(num_threads=1), study),
     )
     return SitePredictions(examples.subject_ids, examples.prediction_times, probabilities)
