@@ -1,11 +1,15 @@
 """`BlockStack`: layers one after the other, and how they are to be computed."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from fedehr_shared.model.attention.backends import attention_backend
+from fedehr_shared.model.attention.backends import AttentionBackend, attention_backend
+from fedehr_shared.model.attention.flex import attend_flex
 from fedehr_shared.model.attention.layout import SequenceLayout
+from fedehr_shared.model.attention.varlen import attend_varlen
 from fedehr_shared.model.block import EncoderBlock
 from fedehr_shared.model.rotary import rotary_angles
 
@@ -31,6 +35,8 @@ class BlockStack(nn.ModuleList):
             hours: `[tokens]`, since each sequence's first event.
             layout: where the sequences lie.
         """
+        if self[0].attention is attend_flex:
+            _ = layout.block_mask  # made here, lest a compiled layer trace its making
         cos, sin = rotary_angles(hours, self.head_size)
         for block in self:
             if self.checkpointing and torch.is_grad_enabled():
@@ -47,9 +53,9 @@ def set_attention(model: nn.Module, name: str) -> None:
         ConfigError: there is no backend of that name.
     """
     backend = attention_backend(name)
-    for module in model.modules():
-        if isinstance(module, EncoderBlock):
-            module.attention = backend
+    for block in _blocks(model):
+        block.attention = backend
+        _leave_attention_out(block)
 
 
 def set_checkpointing(model: nn.Module, on: bool) -> None:
@@ -64,6 +70,19 @@ def set_checkpointing(model: nn.Module, on: bool) -> None:
 
 def compile_blocks(model: nn.Module) -> None:
     """Compile every layer in place, for streams of any length; parameters keep their names."""
-    for module in model.modules():
-        if isinstance(module, EncoderBlock):
-            module.compile(dynamic=True)
+    for block in _blocks(model):
+        block.compile(dynamic=True)
+        _leave_attention_out(block)
+
+
+def _blocks(model: nn.Module) -> list[EncoderBlock]:
+    return [module for module in model.modules() if isinstance(module, EncoderBlock)]
+
+
+def _leave_attention_out(block: EncoderBlock) -> None:
+    """In a compiled block, attention that depends on the lengths is run as it is written:
+    compiled, it would be compiled anew for every batch."""
+    is_compiled = block._compiled_call_impl is not None
+    if is_compiled and block.attention not in (attend_varlen, attend_flex):
+        disable: Callable[[AttentionBackend], AttentionBackend] = torch.compiler.disable
+        block.attention = disable(block.attention)

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
 
 
 class Stream(Protocol):
@@ -66,3 +69,10 @@ class SequenceLayout:
         index = torch.arange(self.num_tokens, device=self.cu_seqlens.device)
         starts = self.cu_seqlens.long()[self.owners]
         return self.owners * self.max_length + index - starts
+
+    @cached_property
+    def block_mask(self) -> "BlockMask":
+        """Which blocks of tokens see each other, for FlexAttention."""
+        from fedehr_shared.model.attention.flex import document_mask
+
+        return document_mask(self)
