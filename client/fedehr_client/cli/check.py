@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedehr_client.cli.site_argument import named_site
 from fedehr_shared.console import err, out, print_json
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def check(
     from fedehr_shared.config.study import StudyConfig
     from fedehr_shared.errors import DataError
 
-    site = _site(folder)
+    site = named_site(folder)
     settings = CheckSettings(
         study=StudyConfig.load(study) if study else None,
         vocabulary=read_vocabulary(vocabulary) if vocabulary else None,
@@ -72,18 +73,6 @@ def check(
             f"site '{report.site}' is not ready: {len(report.failed)} thing(s) to mend, "
             "each named above with its next step."
         )
-
-
-def _site(folder: Path) -> "SiteFolder":
-    from fedehr_shared.errors import DataError
-    from fedehr_shared.meds.folder import FEDERATION_FILE, FederationFolder, SiteFolder
-
-    if (folder / FEDERATION_FILE).is_file():
-        names = ", ".join(site.name for site in FederationFolder(folder).sites)
-        raise DataError(f"{folder} holds several sites: {names}. Name one of its folders.")
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}. Import records first.")
-    return SiteFolder(folder.absolute())
 
 
 def _check_with_progress(site: "SiteFolder", settings: "CheckSettings") -> "CheckReport":

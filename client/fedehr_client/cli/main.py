@@ -4,7 +4,7 @@ from typing import NoReturn
 
 import typer
 
-from fedehr_client.cli import check, erase, labels, node, records
+from fedehr_client.cli import check, erase, labels, node, records, train
 from fedehr_shared.console import run_program
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.add_typer(records.app)
 app.add_typer(labels.app)
 app.add_typer(check.app)
+app.add_typer(train.app)
 
 
 @app.callback()

@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional
 
 from fedehr_client.compute.compute import Compute
+from fedehr_client.compute.precision import autocast
 from fedehr_shared.model.objectives.masked_autoencoder import MaskedAutoencoder
 from fedehr_shared.model.pretraining_model import PretrainingBatch, PretrainingModel
 from fedehr_shared.tokens.masking import MaskedBatch
@@ -28,9 +29,9 @@ def naming_accuracy(
     if model.naming is None or masked_of(batch).targets.numel() == 0:
         return None
     pieces = [piece.to(compute.device) for piece in batch.split(compute.token_budget)]
-    num_right = sum(
-        int((_names(model, piece) == masked_of(piece).targets).sum()) for piece in pieces
-    )
+    with autocast(compute.device, compute.precision):
+        is_right = [_names(model, piece) == masked_of(piece).targets for piece in pieces]
+    num_right = sum(int(right.sum()) for right in is_right)
     return num_right / masked_of(batch).targets.numel()
 
 

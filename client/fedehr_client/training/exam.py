@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from fedehr_client.compute.compute import Compute
+from fedehr_client.compute.precision import autocast
+from fedehr_client.compute.prepare import prepare_model
 from fedehr_client.training.accuracy import masked_of
 from fedehr_client.training.batches import PretrainingBatches, PretrainingData
 from fedehr_shared.config.study import StudyConfig
@@ -18,6 +20,8 @@ from fedehr_shared.tokens.views import ViewPairs
 from fedehr_shared.wire.payload import Arrays
 
 _SUBJECTS_A_BATCH = 64
+_TOKENS_AT_ONCE = 4_096
+"""Where no budget is set; without gradients this fits wherever the model itself does."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +62,26 @@ def examine(
     """
     asked = _naming_alone(study, data.rows.size)
     model = _model_of(asked, data.code_of_token.size, weights).to(compute.device)
+    prepare_model(model, compute)
     model.eval()
     batches = PretrainingBatches(asked, site, data)
     total = reference = num_questions = 0.0
-    with torch.inference_mode():
-        for step in range(asked.pretraining.steps_per_epoch):
-            batch = batches(step)
-            # The losses of pieces add up to the mean over the batch's questions.
-            pieces = batch.split(compute.token_budget)
-            loss = sum(float(model(piece.to(compute.device))) for piece in pieces)
-            num, own_reference = _questions(batch, frequency_losses)
-            total += loss * num
-            reference += own_reference
-            num_questions += num
+    for step in range(asked.pretraining.steps_per_epoch):
+        batch = batches(step)
+        num, own_reference = _questions(batch, frequency_losses)
+        total += loss_of_batch(model, batch, compute) * num
+        reference += own_reference
+        num_questions += num
     return Exam(total / max(1.0, num_questions), reference / max(1.0, num_questions))
+
+
+@torch.no_grad()
+def loss_of_batch(model: PretrainingModel, batch: PretrainingBatch, compute: Compute) -> float:
+    """The mean loss over a batch's questions, in nats: those of its pieces add up to it."""
+    pieces = batch.split(compute.token_budget or _TOKENS_AT_ONCE)
+    with autocast(compute.device, compute.precision):
+        losses = [model(piece.to(compute.device)) for piece in pieces]
+    return float(torch.stack(losses).double().sum())
 
 
 def _naming_alone(study: StudyConfig, num_subjects: int) -> StudyConfig:

@@ -7,18 +7,18 @@ model or the loop have a fault, or the model is too small.
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-import torch
-
-from fedehr_client.compute.compute import Compute
+from fedehr_client.compute.prepare import prepare_model
 from fedehr_client.training.accuracy import masked_of, naming_accuracy
 from fedehr_client.training.batches import PretrainingBatches, PretrainingData
+from fedehr_client.training.exam import loss_of_batch
 from fedehr_client.training.loop import RoundTrainer
 from fedehr_client.training.round import RoundContext
 from fedehr_shared.config.objective import ObjectiveConfig
 from fedehr_shared.config.study import StudyConfig
-from fedehr_shared.model.pretraining_model import PretrainingBatch, PretrainingModel
+from fedehr_shared.model.pretraining_model import PretrainingModel
 from fedehr_shared.model.weights import build_model
 
 NEAR_ZERO_NATS = 0.05
@@ -59,6 +59,29 @@ class Overfit:
         most = max(NEAR_ZERO_NATS, NEAR_ZERO_SHARE * self.first_loss)
         return self.loss - self.floor < most
 
+    @property
+    def sentence(self) -> str:
+        """What came of it, and what that means."""
+        task = f"{self.num_hidden:,} hidden events" if self.num_hidden else "two views of each"
+        told = (
+            f"{self.num_subjects} subject(s), {task}: loss {self.first_loss:.3f} -> "
+            f"{self.loss:.3f} nats in {self.num_steps:,} steps and {self.seconds:.1f} s"
+        )
+        if self.accuracy is not None:
+            told += f", {self.accuracy:.0%} named rightly"
+        if self.reached:
+            return f"learned by heart: {told}. Records, model and training loop can learn."
+        return (
+            f"not learned by heart: {told}. A sound model of enough size brings this loss near "
+            "zero. First try another [pretraining] learning_rate, then a larger [model] size and "
+            "more --steps; if it still stays up, the records, the model or the training loop has "
+            "a fault: look at `fedehr-client check`."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "reached": self.reached, "sentence": self.sentence}
+
 
 def overfit(
     context: RoundContext,
@@ -85,13 +108,14 @@ def overfit(
     model = build_model(
         lambda: PretrainingModel(study.model, study.objective, context.num_tokens), context.weights
     ).to(context.device)
+    prepare_model(model, context.compute)
     trainer = RoundTrainer(model, study.pretraining, {"": 1.0})
     found = Overfit(
         num_subjects=data.rows.size,
         num_hidden=masked_of(batch).targets.numel() if model.naming is not None else 0,
         num_steps=0,
         seconds=0.0,
-        first_loss=_first_loss(model, batch, context.compute),
+        first_loss=loss_of_batch(model, batch, context.compute),
         loss=math.inf,
         floor=_floor(study.objective, data.rows.size),
         accuracy=None,
@@ -141,9 +165,3 @@ def _floor(objective: ObjectiveConfig, num_subjects: int) -> float:
     distance = 1 + 1 / (size - 1)
     weight = objective.contrastive_weight or 1.0
     return weight * math.log1p((2 * size - 2) * math.exp(-distance / objective.temperature))
-
-
-@torch.no_grad()
-def _first_loss(model: PretrainingModel, batch: PretrainingBatch, compute: Compute) -> float:
-    pieces = batch.split(compute.token_budget)
-    return sum(float(model(piece.to(compute.device))) for piece in pieces)

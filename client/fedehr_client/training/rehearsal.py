@@ -1,14 +1,18 @@
 """`Rehearsal`: a study's pre-training at one site alone; nothing is sent or kept."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fedehr_client.answers.site_data import SiteData
+from fedehr_client.check.cell_rule import CellRule
 from fedehr_client.compute.compute import Compute, choose_compute
+from fedehr_client.compute.memory import estimate_memory
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training.batches import PretrainingData
 from fedehr_client.training.entropy import code_entropy, frequency_losses
@@ -16,6 +20,7 @@ from fedehr_client.training.exam import Exam, examine
 from fedehr_client.training.few_subjects import few_subjects
 from fedehr_client.training.overfit import MOST_STEPS, Overfit, overfit
 from fedehr_client.training.pretraining import pretrain_round
+from fedehr_client.training.rehearsal_plan import RehearsalPlan
 from fedehr_client.training.round import RoundContext
 from fedehr_client.training.step_numbers import StepObserver
 from fedehr_client.training.verdict import Verdict
@@ -66,6 +71,10 @@ class Rehearsed:
     verdict: Verdict
     weights: Arrays
 
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; the weights stay out."""
+        return {"num_steps": self.num_steps, "seconds": self.seconds, **self.verdict.to_dict()}
+
 
 class Rehearsal:
     """One site's records, made ready for pre-training by a study."""
@@ -96,26 +105,59 @@ class Rehearsal:
             )
         self.location = location
         self.study = study
+        if location.compute.num_threads:
+            torch.set_num_threads(location.compute.num_threads)
         self.compute: Compute = choose_compute(location.compute, study)
         check_budget(self.compute.token_budget, study.sequence.context)
         data = SiteData(location, study, vocabulary)
         self.min_cell = data.min_cell
         self.num_tokens = data.num_tokens
+        self._vocabulary_digest = vocabulary.digest
         self.training = data.pretraining()
         self.held_out = self._tuning_subjects()
 
-    @cached_property
-    def code_entropy(self) -> float:
-        """Of the training split, in nats."""
-        return code_entropy(self.training)
+    def plan(self, num_subjects: int | None = None) -> RehearsalPlan:
+        """What is known before the first step.
+
+        Args:
+            num_subjects: of a batch; None: as the study has it.
+        """
+        rows = self.training.rows
+        lengths = np.diff(self.training.store.offsets)[rows]
+        memory = estimate_memory(self.study, "pretraining", self.num_tokens, self.compute)
+        at_once = self._tokens_at_once(lengths, num_subjects)
+        return RehearsalPlan(
+            site=self.location.name,
+            study=self.study.name,
+            objective=self.study.objective.kind,
+            compute=self.compute.describe(),
+            num_subjects=CellRule(self.min_cell).subjects(rows.size),
+            num_training_tokens=int(lengths.sum()),
+            longest=int(lengths.max()) + 1,
+            context=self.study.sequence.context,
+            num_tokens=self.num_tokens,
+            code_entropy=code_entropy(self.training),
+            num_parameters=sum(p.numel() for p in self._model().parameters()),
+            memory=memory.describe(at_once),
+            memory_bytes=memory.total_bytes(at_once),
+        )
 
     @property
-    def names_events(self) -> bool:
-        """Whether the study's objective names hidden events."""
-        return self.study.objective.kind != "contrastive"
+    def about(self) -> dict[str, str]:
+        """What weights that are kept say of themselves."""
+        return {"study": self.study.digest, "vocabulary": self._vocabulary_digest}
 
-    def model(self) -> PretrainingModel:
-        """The study's pre-training model, without weights or memory for them."""
+    def _tokens_at_once(self, lengths: NDArray[np.int64], num_subjects: int | None) -> int:
+        """Of a batch of usual length, or of a piece of it."""
+        phase, sequence = self.study.pretraining, self.study.sequence
+        num_subjects = num_subjects or phase.batch_subjects
+        num_subjects = num_subjects or -(-lengths.size // phase.steps_per_epoch)
+        usual = float(np.minimum(lengths + 1, sequence.context).mean())
+        batch = math.ceil(self.study.objective.num_views * num_subjects * usual)
+        return min(batch, self.compute.token_budget or batch)
+
+    def _model(self) -> PretrainingModel:
+        """The study's model, without memory for its weights."""
         with torch.device("meta"):
             return PretrainingModel(self.study.model, self.study.objective, self.num_tokens)
 
@@ -132,7 +174,7 @@ class Rehearsal:
         verdict = Verdict(
             training=self._examine(self.training, weights),
             held_out=self._examine(self.held_out, weights) if self.held_out else None,
-            names_events=self.names_events,
+            names_events=self.study.objective.kind != "contrastive",
         )
         return Rehearsed(done.num_steps, done.seconds, verdict, weights)
 
@@ -160,7 +202,7 @@ class Rehearsal:
             site=self.location.name,
             round_number=1,
             num_tokens=self.num_tokens,
-            weights=draw_first_weights(self.model(), study.seed, "pretraining"),
+            weights=draw_first_weights(self._model(), study.seed, "pretraining"),
             moments=None,
             compute=self.compute,
             work=self.location.work,

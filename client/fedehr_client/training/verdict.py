@@ -1,6 +1,7 @@
 """What a rehearsal learned, in a sentence."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from fedehr_client.training.exam import Exam
 
@@ -51,3 +52,15 @@ class Verdict:
             f"it learned nothing beyond {reference}: raise or lower the learning rate, take more "
             "steps, or look at `fedehr-client check`"
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; None where the tuning split has too few subjects."""
+        return {
+            "train_loss": self.training.loss,
+            "train_reference": self.training.reference,
+            "held_out_loss": self.held_out and self.held_out.loss,
+            "held_out_reference": self.held_out and self.held_out.reference,
+            "gain_nats": self.gain_nats,
+            "learned": self.learned,
+            "sentence": self.sentence,
+        }
