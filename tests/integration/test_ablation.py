@@ -12,6 +12,12 @@ from typing import Any
 
 import pytest
 
+from fedehr_shared.config.model import ModelConfig
+from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.errors import DataError
+from fedehr_shared.meds.folder_lock import try_lock_folder
+from fedehr_simulations.ablation.ablation import AblationRequest, run_ablation
+from fedehr_simulations.ablation.variants import read_variants
 from fedehr_simulations.hospitals.folder import write_hospitals
 from fedehr_simulations.hospitals.plan import HospitalsPlan
 
@@ -38,13 +44,10 @@ VARIANTS = """
 [variants.low]
 "masking.rate" = 0.15
 "masking.whole_visit_share" = 0.0
-"""
-FAILING = """
-[variants.first-weights]
-"pretraining.rounds" = 0
 [variants.one-by-one]
 "pretraining.steps_per_epoch" = 1000
 """
+"""The last one fails: a site's batch would be one subject."""
 MEASURED_ANEW = ("cpu_seconds",)
 
 
@@ -54,7 +57,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_hospitals(folder / "sites", HospitalsPlan(num_subjects=400, num_sites=2, seed=1))
     (folder / "study.toml").write_text(STUDY, encoding="utf-8")
     (folder / "variants.toml").write_text(VARIANTS, encoding="utf-8")
-    (folder / "failing.toml").write_text(FAILING, encoding="utf-8")
     return folder
 
 
@@ -74,7 +76,10 @@ def finished(files: Path) -> tuple[Path, dict[str, Any]]:
     """The ablation from its first to its last run, and the JSON that it printed."""
     out = files / "whole"
     done = _run(_command(files, out, "variants", "--json", "--markdown", str(files / "page.md")))
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
+    assert "1 run(s) failed:" in done.stderr
+    assert "one-by-one, seed 0" in done.stderr
+    assert "Traceback" not in done.stderr
     return out, json.loads(done.stdout)
 
 
@@ -91,7 +96,7 @@ def test_what_was_found_is_printed_and_kept(
     assert stat.S_IMODE(out.stat().st_mode) == 0o700
     assert not (out / ".work").exists()
     assert [run["variant"] for run in record["runs"]] == ["plain", "low"]
-    assert record["failures"] == []
+    assert [run["variant"] for run in record["failures"]] == ["one-by-one"]
     assert record["machine"]["num_cores"] >= 1
     for run in record["runs"]:
         losses = run["masked_loss"]["per_site"]
@@ -120,6 +125,7 @@ def test_the_page_holds_a_row_a_variant(files: Path, finished: tuple[Path, dict[
     loss = sum(record["runs"][1]["masked_loss"]["per_site"].values()) / 2
     assert f"| low | 1 | 2 | {loss:.3f} |" in page
     assert page.count("| plain |") == 2
+    assert "| one-by-one | failed |" in page
 
 
 def test_a_killed_ablation_goes_on_to_the_same_figures(
@@ -141,37 +147,34 @@ def test_a_killed_ablation_goes_on_to_the_same_figures(
     assert not (out / "low" / "seed-0" / "figures.json").exists()
     kept = first.stat()
     done = _run([*command, "--json"])
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     assert (first.stat().st_ino, first.stat().st_mtime_ns) == (kept.st_ino, kept.st_mtime_ns)
     assert "done: plain" not in done.stderr
-    assert "done: low, seed 0 (1 of 1)" in done.stderr
+    assert "done: low, seed 0 (1 of 2)" in done.stderr
     assert _figures(json.loads(done.stdout)) == _figures(finished[1])
 
 
 def test_a_folder_of_another_study_is_refused(
     files: Path, finished: tuple[Path, dict[str, Any]]
 ) -> None:
-    other = files / "other.toml"
-    other.write_text(STUDY.replace("hidden = 16", "hidden = 24"), encoding="utf-8")
-    command = _command(files, finished[0])
-    command[2] = str(other)
-    done = _run(command)
-    assert done.returncode == 4
-    assert "holds a run of another study" in done.stderr
-    assert "Traceback" not in done.stderr
+    study = StudyConfig.load(files / "study.toml")
+    wider = study.model_copy(update={"model": ModelConfig(layers=1, hidden=24)})
+    variants = read_variants(wider, files / "variants.toml")
+    request = AblationRequest(wider, files / "sites", variants, 1, finished[0])
+    with pytest.raises(DataError, match="holds a run of another study"):
+        run_ablation(request, lambda *_: pytest.fail("a run was done"))
+    assert json.loads((finished[0] / "ablation.json").read_text()) == finished[1]
 
 
-def test_a_failed_variant_is_named_and_the_others_are_told(files: Path, tmp_path: Path) -> None:
-    out = tmp_path / "failing"
-    done = _run(_command(files, out, "failing", "--json"))
-    assert done.returncode == 1
-    assert "one-by-one, seed 0" in done.stderr
-    assert "first-weights, seed 0:" not in done.stderr
-    assert "Traceback" not in done.stderr
-    record = json.loads(done.stdout)
-    assert [run["variant"] for run in record["runs"]] == ["first-weights"]
-    assert record["runs"][0]["bytes_up_per_round"] == 0
-    assert [run["variant"] for run in record["failures"]] == ["one-by-one"]
+def test_a_folder_in_use_is_refused(files: Path, tmp_path: Path) -> None:
+    study = StudyConfig.load(files / "study.toml")
+    variants = read_variants(study, files / "variants.toml")
+    request = AblationRequest(study, files / "sites", variants, 1, tmp_path / "out")
+    (tmp_path / "out" / ".work").mkdir(parents=True)
+    with try_lock_folder(tmp_path / "out"), pytest.raises(DataError, match="another process"):
+        run_ablation(request, lambda *_: pytest.fail("a run was done"))
+    # What belongs to the other process stays.
+    assert (tmp_path / "out" / ".work").exists()
 
 
 def test_an_unknown_key_is_refused_before_anything_starts(files: Path, tmp_path: Path) -> None:

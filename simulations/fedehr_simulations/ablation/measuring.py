@@ -13,7 +13,7 @@ from fedehr_simulations.ablation.figures import SiteLosses
 from fedehr_simulations.ablation.masked_loss import HeldOutMasks, NamingModel, Weights
 from fedehr_simulations.probe.encodings import encode_site, join_sites
 from fedehr_simulations.probe.frozen_encoder import FrozenEncoder
-from fedehr_simulations.probe.probing import ProbeRules, ProbeScore, probe_tasks
+from fedehr_simulations.probe.probing import ProbedTask, ProbeRules, probe_tasks
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class MeasuredSite:
 
 @dataclass(frozen=True)
 class Measured:
-    """As the fields of `RunFigures` of these names."""
+    """As the fields of `RunFigures` of these names, and the probes behind its `probe`."""
 
     masks_digest: str
     masked_loss: SiteLosses | None
     masked_loss_own_bias: SiteLosses | None
     own_loss: SiteLosses | None
-    probe: tuple[ProbeScore, ...]
+    probed: tuple[ProbedTask, ...]
 
 
 def measure(study: StudyConfig, weights: Weights, sites: Sequence[MeasuredSite]) -> Measured:
@@ -65,8 +65,13 @@ def measure(study: StudyConfig, weights: Weights, sites: Sequence[MeasuredSite])
         masked_loss=masked_loss,
         masked_loss_own_bias=own_bias,
         own_loss=own_loss,
-        probe=_probe(study, weights, sites),
+        probed=_probe(study, weights, sites),
     )
+
+
+def probe_rules(study: StudyConfig) -> ProbeRules:
+    """How the probes of an ablation are scored."""
+    return ProbeRules(study.vocabulary.min_cell, study.evaluation.num_bootstraps)
 
 
 def _losses(naming: NamingModel, sites: Sequence[MeasuredSite], with_bias: bool) -> SiteLosses:
@@ -79,12 +84,11 @@ def _losses(naming: NamingModel, sites: Sequence[MeasuredSite], with_bias: bool)
 
 def _probe(
     study: StudyConfig, weights: Weights, sites: Sequence[MeasuredSite]
-) -> tuple[ProbeScore, ...]:
+) -> tuple[ProbedTask, ...]:
     num_tokens = weights["encoder.token_embedding.weight"].shape[0]
     encoder = FrozenEncoder(study.model, num_tokens, weights)
     encodings = join_sites([encode_site(encoder, site.data) for site in sites])
-    rules = ProbeRules(study.vocabulary.min_cell, study.evaluation.num_bootstraps)
-    return probe_tasks(encodings, study.finetuning.tasks, rules)
+    return probe_tasks(encodings, study.finetuning.tasks, probe_rules(study))
 
 
 def _digest(sites: Sequence[MeasuredSite]) -> str:

@@ -8,11 +8,14 @@ from typing import Literal
 
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import DataError
+from fedehr_simulations.ablation.differences import Difference, differences
 from fedehr_simulations.ablation.figures import RunFigures
 from fedehr_simulations.ablation.masked_loss import COMMON
+from fedehr_simulations.ablation.measuring import probe_rules
 from fedehr_simulations.ablation.run import RunOutcome
 from fedehr_simulations.ablation.variants import Variant
 from fedehr_simulations.private_file import private_opener
+from fedehr_simulations.probe.probing import ProbedTask
 from fedehr_simulations.verdict.machine import Machine, describe_machine, describe_versions
 from fedehr_simulations.verdict.result import Count, Part, Text
 from fedehr_simulations.verdict.verdict import SiteSummary, StudyName
@@ -50,6 +53,8 @@ class AblationRecord(Part):
     variants: tuple[VariantChanges, ...]
     runs: tuple[RunFigures, ...]
     failures: tuple[RunFailure, ...]
+    differences: tuple[Difference, ...]
+    """AUROC of the probes, each variant against the first that has a finished run."""
 
     def runs_of(self, variant: str) -> list[RunFigures]:
         """The runs of one variant, seed after seed."""
@@ -95,7 +100,23 @@ def build_record(
             for outcome in outcomes
             if outcome.figures is None
         ),
+        differences=differences(_probed_of(variants, outcomes), probe_rules(study)),
     )
+
+
+def _probed_of(
+    variants: Sequence[Variant], outcomes: Sequence[RunOutcome]
+) -> dict[str, list[tuple[ProbedTask, ...]]]:
+    """The finished runs' probes, by variant."""
+    found = {
+        variant.name: [
+            outcome.probed
+            for outcome in outcomes
+            if outcome.variant == variant.name and outcome.figures is not None
+        ]
+        for variant in variants
+    }
+    return {name: runs for name, runs in found.items() if runs}
 
 
 def _require_same_masks(runs: Sequence[RunFigures]) -> None:

@@ -1,6 +1,7 @@
 """`AblationRun`: one variant with one seed, trained and measured, as a piece of work.
 
 OUT/<variant>/seed-<n>/run/           the coordinator's folder of the run
+OUT/<variant>/seed-<n>/probed.npz     its probes, subject by subject
 OUT/<variant>/seed-<n>/figures.json   written last: a run without it is done again
 """
 
@@ -22,15 +23,17 @@ from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_simulations.ablation.commit import describe_commit
 from fedehr_simulations.ablation.figures import FIGURES_FILE, RunFigures
 from fedehr_simulations.ablation.masked_loss import Weights, mask_held_out
-from fedehr_simulations.ablation.measuring import MeasuredSite, measure
+from fedehr_simulations.ablation.measuring import MeasuredSite, measure, probe_rules
 from fedehr_simulations.ablation.own_bias import own_bias
 from fedehr_simulations.ablation.passes import passes_of
+from fedehr_simulations.ablation.probed_file import PROBED_FILE, read_probed, write_probed
 from fedehr_simulations.arms.alone import for_one_site
 from fedehr_simulations.arms.pooled_site import write_pooled_site
 from fedehr_simulations.arms.workers import SITE_LOG
 from fedehr_simulations.in_process import run_in_process
 from fedehr_simulations.outcome.finished_run import site_location
 from fedehr_simulations.probe.frozen_encoder import last_weights
+from fedehr_simulations.probe.probing import ProbedTask
 
 RUN_FOLDER, FAILURE_FILE = "run", "failure.txt"
 
@@ -42,6 +45,7 @@ class RunOutcome:
     variant: str
     seed: int
     figures: RunFigures | None
+    probed: tuple[ProbedTask, ...] = ()
     reason: str = ""
 
 
@@ -86,7 +90,7 @@ class AblationRun:
                 f"{self.folder} holds a run of another study, of other records or of another "
                 "variant of this name. Name another --out, or remove that folder."
             )
-        return RunOutcome(self.variant, self.study.seed, figures)
+        return self._outcome(figures)
 
     def carry_out(self) -> RunOutcome:
         """Train and measure; a failure is told, so that the other runs go on."""
@@ -96,16 +100,20 @@ class AblationRun:
             figures = self._figures()
         except FedehrError as error:
             reason = f"{error} (log: {self.folder / SITE_LOG})"
-            return RunOutcome(self.variant, self.study.seed, None, reason)
+            return RunOutcome(self.variant, self.study.seed, None, reason=reason)
         except Exception as error:
             file = self.folder / FAILURE_FILE
             file.write_text(traceback.format_exc(), encoding="utf-8")
             reason = f"it failed unexpectedly ({type(error).__name__}); see {file}."
-            return RunOutcome(self.variant, self.study.seed, None, reason)
+            return RunOutcome(self.variant, self.study.seed, None, reason=reason)
         finally:
             shutil.rmtree(self.work, ignore_errors=True)
         figures.write(self.folder / FIGURES_FILE)
-        return RunOutcome(self.variant, self.study.seed, figures)
+        return self._outcome(figures)
+
+    def _outcome(self, figures: RunFigures) -> RunOutcome:
+        probed = read_probed(self.folder / PROBED_FILE)
+        return RunOutcome(self.variant, self.study.seed, figures, probed)
 
     def _figures(self) -> RunFigures:
         sites = FederationFolder(self.federation).sites
@@ -121,6 +129,8 @@ class AblationRun:
         vocabulary = VocabularyShelf(self.shelf).take(self.study.vocabulary.reuse)
         measured_sites = [self._measured_site(site, vocabulary) for site in sites]
         measured = measure(self.study, self._weights(vocabulary), measured_sites)
+        rules = probe_rules(self.study)
+        write_probed(self.folder / PROBED_FILE, measured.probed)
         return RunFigures(
             variant=self.variant,
             seed=self.study.seed,
@@ -131,7 +141,7 @@ class AblationRun:
             masked_loss=measured.masked_loss,
             masked_loss_own_bias=measured.masked_loss_own_bias,
             own_loss=measured.own_loss,
-            probe=measured.probe,
+            probe=tuple(task.score(rules) for task in measured.probed),
             pretraining_loss=tuple(result["pretraining_loss"]),
             passes=passes_of(self.study.pretraining),
             cpu_seconds=round(cpu_seconds, 3),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fedehr_simulations.ablation.figures import RunFigures, SiteLosses
 from fedehr_simulations.ablation.record import AblationRecord
 from fedehr_simulations.ablation.spread import Spread
-from fedehr_simulations.report.numbers import format_bytes
+from fedehr_simulations.report.numbers import format_bytes, format_difference
 
 NOT_APPLICABLE = "n/a"
 OTHER_TASK = "*"
@@ -23,6 +23,10 @@ _LOSS_TITLE = (
 )
 _PROBE_TITLE = "Linear probe: AUROC of held-out subjects, by task and number of labels"
 
+_DIFFERENCE_TITLE = (
+    "The same AUROC, with paired 95 % intervals over subjects: difference to the variant"
+)
+
 
 @dataclass(frozen=True)
 class TextTable:
@@ -33,9 +37,12 @@ class TextTable:
     rows: tuple[tuple[str, ...], ...]
 
 
-def ablation_tables(record: AblationRecord) -> tuple[TextTable, TextTable]:
-    """Losses and costs, and probes; a variant without a finished run has `failed` throughout."""
-    return _losses(record), _probes(record)
+def ablation_tables(record: AblationRecord) -> tuple[TextTable, ...]:
+    """Losses and costs; probes; their differences to the first variant's.
+
+    A variant without a finished run has `failed` throughout.
+    """
+    return _losses(record), _probes(record), *_differences(record)
 
 
 def _losses(record: AblationRecord) -> TextTable:
@@ -82,14 +89,13 @@ def _probes(record: AblationRecord) -> TextTable:
     keys = list(
         dict.fromkeys((score.task, score.num_labels) for run in record.runs for score in run.probe)
     )
-    names = [f"{task}, {'all' if num is None else num}" for task, num in keys]
     rows = [
         (variant.name, *(_probe_cell(record.runs_of(variant.name), *key) for key in keys))
         for variant in record.variants
     ]
     widths = [_half_width(record.runs, *key) for key in keys]
     rows.append(("half an interval", *widths))
-    return TextTable(_PROBE_TITLE, ("variant", *names), tuple(rows))
+    return TextTable(_PROBE_TITLE, ("variant", *map(_key_text, keys)), tuple(rows))
 
 
 def _probe_cell(runs: Sequence[RunFigures], task: str, num_labels: int | None) -> str:
@@ -105,6 +111,27 @@ def _aurocs(runs: Sequence[RunFigures], task: str, num_labels: int | None) -> li
         for score in run.probe
         if (score.task, score.num_labels) == (task, num_labels)
     ]
+
+
+def _differences(record: AblationRecord) -> tuple[TextTable, ...]:
+    if not record.differences:
+        return ()
+    keys = list(dict.fromkeys((told.task, told.num_labels) for told in record.differences))
+    found = {
+        (told.variant, told.task, told.num_labels): format_difference(told.auroc, record.min_cell)
+        for told in record.differences
+    }
+    rows = [
+        (name, *(found[name, *key] for key in keys))
+        for name in dict.fromkeys(told.variant for told in record.differences)
+    ]
+    title = f"{_DIFFERENCE_TITLE} {record.differences[0].reference}"
+    return (TextTable(title, ("variant", *map(_key_text, keys)), tuple(rows)),)
+
+
+def _key_text(key: tuple[str, int | None]) -> str:
+    task, num_labels = key
+    return f"{task}, {'all' if num_labels is None else num_labels}"
 
 
 def _half_width(runs: Sequence[RunFigures], task: str, num_labels: int | None) -> str:

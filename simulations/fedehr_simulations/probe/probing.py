@@ -1,4 +1,4 @@
-"""`probe_tasks`: AUROC of linear probes with all labels and with few, with intervals.
+"""`probe_tasks`: linear probes with all labels and with few, and their AUROC with intervals.
 
 The penalty is chosen on the tuning split. A probe with few labels may look at no more of
 them there either: a choice made on thousands would not be open to who has hundreds.
@@ -48,50 +48,84 @@ class ProbeScore(Part):
     """The mean over draws, with a 95 % interval over subjects."""
 
 
+@dataclass(frozen=True)
+class ProbedTask:
+    """One task's probes on the held-out examples that have a label.
+
+    Attributes:
+        task: its name.
+        num_labels: labels that each probe saw; None: all.
+        labels: `[n]`, 0 or 1.
+        subjects: `[n]`, numbers of subjects from 0.
+        scores: by draw `[n]`, log-odds.
+    """
+
+    task: str
+    num_labels: int | None
+    labels: NDArray[np.float64]
+    subjects: NDArray[np.int64]
+    scores: tuple[NDArray[np.float64], ...]
+
+    def is_told(self, min_cell: int) -> bool:
+        """Whether there are enough positives and negatives."""
+        return bool(min(self.labels.sum(), (1 - self.labels).sum()) >= min_cell)
+
+    def weights(self, num_bootstraps: int) -> NDArray[np.int16]:
+        """Replicates over subjects, the same for every encoder. `[replicates, n]`."""
+        num_subjects = int(self.subjects.max()) + 1
+        return bootstrap_weights(num_subjects, num_bootstraps, "probe", self.task)[:, self.subjects]
+
+    def score(self, rules: ProbeRules) -> ProbeScore:
+        """AUROC with its interval."""
+        if self.is_told(rules.min_cell):
+            weights = self.weights(rules.num_bootstraps)
+            found = metric_interval("auroc", self.labels, self.scores, weights)
+            auroc = Interval(value=found.value, low=found.low, high=found.high)
+        else:
+            auroc = Interval.withheld(f"fewer than {rules.min_cell} positives or negatives")
+        return ProbeScore(
+            task=self.task,
+            num_labels=self.num_labels,
+            num_draws=len(self.scores),
+            auroc=auroc,
+        )
+
+
 def probe_tasks(
     encodings: Mapping[str, Encodings], tasks: Sequence[str], rules: ProbeRules
-) -> tuple[ProbeScore, ...]:
-    """Fit and score every task with every number of labels.
+) -> tuple[ProbedTask, ...]:
+    """Fit every task with every number of labels.
 
     Args:
         encodings: by split.
         tasks: names of the columns of the labels.
-        rules: what may be told, and from how many labels.
+        rules: from how many labels.
     """
     return tuple(
-        _score(encodings, task, column, num_labels, rules)
+        _probe(encodings, task, column, num_labels, rules.num_draws)
         for column, task in enumerate(tasks)
         for num_labels in rules.label_numbers
     )
 
 
-def _score(
+def _probe(
     encodings: Mapping[str, Encodings],
     task: str,
     column: int,
     num_labels: int | None,
-    rules: ProbeRules,
-) -> ProbeScore:
-    num_draws = 1 if num_labels is None else rules.num_draws
+    num_draws: int,
+) -> ProbedTask:
     rows = drawn_rows(encodings[HELD_OUT].labels[:, column], None)
     held_out = encodings[HELD_OUT].at(rows)
-    labels = held_out.labels[:, column]
-    if min(labels.sum(), (1 - labels).sum()) < rules.min_cell:
-        reason = f"fewer than {rules.min_cell} positives or negatives"
-        auroc = Interval.withheld(reason)
-        return ProbeScore(task=task, num_labels=num_labels, num_draws=num_draws, auroc=auroc)
     scores: list[NDArray[np.float64]] = []
-    for draw in range(num_draws):
+    for draw in range(1 if num_labels is None else num_draws):
         train, tuning = (
             _labelled(encodings[split], column, num_labels, (split, task, draw))
             for split in (TRAIN, TUNING)
         )
         scores.append(fit_probe(train, tuning).score(held_out.vectors))
-    subjects = held_out.subjects
-    drawn = bootstrap_weights(int(subjects.max()) + 1, rules.num_bootstraps, "probe", task)
-    found = metric_interval("auroc", labels, scores, drawn[:, subjects])
-    auroc = Interval(value=found.value, low=found.low, high=found.high)
-    return ProbeScore(task=task, num_labels=num_labels, num_draws=num_draws, auroc=auroc)
+    labels = held_out.labels[:, column]
+    return ProbedTask(task, num_labels, labels, held_out.subjects, tuple(scores))
 
 
 def _labelled(

@@ -35,7 +35,8 @@ def probe_run(
         for site in sites
     ]
     rules = rules or ProbeRules(study.vocabulary.min_cell, study.evaluation.num_bootstraps)
-    return probe_tasks(join_sites(encodings), study.finetuning.tasks, rules)
+    probed = probe_tasks(join_sites(encodings), study.finetuning.tasks, rules)
+    return tuple(task.score(rules) for task in probed)
 
 
 def read_study(run_folder: Path) -> StudyConfig:

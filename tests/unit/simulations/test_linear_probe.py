@@ -32,9 +32,13 @@ def _planted(split: str) -> Encodings:
 ENCODINGS = {split: _planted(split) for split in NUM}
 
 
+def _scores(encodings: dict[str, Encodings], rules: ProbeRules) -> list[ProbeScore]:
+    return [task.score(rules) for task in probe_tasks(encodings, ["signal", "coin"], rules)]
+
+
 @pytest.fixture(scope="module")
 def scores() -> dict[tuple[str, int | None], ProbeScore]:
-    told = probe_tasks(ENCODINGS, ["signal", "coin"], RULES)
+    told = _scores(ENCODINGS, RULES)
     return {(score.task, score.num_labels): score for score in told}
 
 
@@ -83,7 +87,7 @@ def test_labels_that_were_not_drawn_change_nothing(
             labels[others, 0] = 1 - labels[others, 0]
         changed[split] = Encodings(own.vectors, labels, own.subject_ids)
     rules = ProbeRules(RULES.min_cell, RULES.num_bootstraps, label_numbers=(256,))
-    told = probe_tasks(changed, ["signal", "coin"], rules)
+    told = _scores(changed, rules)
     assert told[0] == scores["signal", 256]
 
 
@@ -92,9 +96,7 @@ def test_held_out_labels_choose_nothing() -> None:
     own = ENCODINGS[HELD_OUT]
     turned[HELD_OUT] = Encodings(own.vectors, 1 - own.labels, own.subject_ids)
     rules = ProbeRules(RULES.min_cell, RULES.num_bootstraps, label_numbers=(None,))
-    (first, _), (second, _) = (
-        probe_tasks(encodings, ["signal", "coin"], rules) for encodings in (ENCODINGS, turned)
-    )
+    (first, _), (second, _) = (_scores(encodings, rules) for encodings in (ENCODINGS, turned))
     assert first.auroc.value is not None
     assert second.auroc.value == pytest.approx(1 - first.auroc.value)
 
@@ -105,7 +107,8 @@ def test_too_few_positives_are_withheld() -> None:
     labels[:60] = 0.0
     labels[:10] = 1.0
     rare = ENCODINGS | {HELD_OUT: Encodings(own.vectors, labels, own.subject_ids)}
-    (score, _) = probe_tasks(rare, ["rare"], RULES)
+    (probed, _) = probe_tasks(rare, ["rare"], RULES)
+    score = probed.score(RULES)
     assert score.auroc.value is None
     assert score.auroc.reason == "fewer than 11 positives or negatives"
 
