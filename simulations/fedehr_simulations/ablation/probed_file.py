@@ -42,7 +42,7 @@ def read_probed(path: Path) -> tuple[ProbedTask, ...]:
         DataError: the file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = dict(file)
     except (OSError, EOFError, ValueError, BadZipFile, zlib.error) as error:
         raise DataError(
