@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fedehr_client.training.batches import LabelledBatch
+from fedehr_client.training.labelled_batches import LabelledBatch
 from fedehr_shared.tokens.batch import EventBatch
 from fedehr_shared.tokens.masking import MaskedBatch
 

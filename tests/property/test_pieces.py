@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from fedehr_client.training.batches import LabelledBatch
+from fedehr_client.training.labelled_batches import LabelledBatch
 from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.config.objective import ObjectiveConfig
 from fedehr_shared.config.optimization import FinetuningConfig

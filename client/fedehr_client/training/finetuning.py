@@ -2,9 +2,9 @@
 
 import torch
 
-from fedehr_client.training.batches import LabelledBatch, LabelledBatches
 from fedehr_client.training.examples import Examples
 from fedehr_client.training.fitting import fit_round
+from fedehr_client.training.labelled_batches import LabelledBatch, LabelledBatches
 from fedehr_client.training.loop import RoundContext, RoundResult, RoundTrainer
 from fedehr_client.training.round_plan import RoundPlan
 from fedehr_shared.model.finetuning_model import FinetuningModel, multitask_loss

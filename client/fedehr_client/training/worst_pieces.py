@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from fedehr_client.training.batches import LabelledBatch, PretrainingBatches, PretrainingData
+from fedehr_client.training.batches import PretrainingBatches, PretrainingData
+from fedehr_client.training.labelled_batches import LabelledBatch
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.model.pretraining_model import PretrainingBatch
 from fedehr_shared.tokens.back_off import BackOffShares

@@ -15,8 +15,9 @@ from fedehr_client.compute.compute import Compute
 from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training import loop
-from fedehr_client.training.batches import LabelledBatches, PretrainingBatches
+from fedehr_client.training.batches import PretrainingBatches
 from fedehr_client.training.finetuning import finetune_round
+from fedehr_client.training.labelled_batches import LabelledBatches
 from fedehr_client.training.loop import RoundContext, RoundTrainer
 from fedehr_client.training.prefetch import NUM_AHEAD, prefetch
 from fedehr_client.training.pretraining import pretrain_round
