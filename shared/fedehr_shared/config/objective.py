@@ -24,7 +24,8 @@ class ObjectiveConfig(Section):
     two views. With `contrastive` it has no meaning and must be 0."""
     contrastive_group: Annotated[int, Field(ge=2, le=1_024)] = 32
     """Subjects of a batch that are told from each other. A group is one piece for the memory,
-    so that the loss does not depend on a site's hardware."""
+    so that the loss does not depend on a site's hardware. A subject alone in its group adds
+    nothing: a site whose batches are of one subject learns nothing from its views."""
     temperature: Annotated[float, Field(gt=0.0, le=10.0)] = 0.1
     projection: Annotated[int, Field(ge=2, le=4_096)] = 64
     """Width in which views are compared."""
