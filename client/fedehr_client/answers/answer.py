@@ -75,9 +75,6 @@ def _context(work: Work, location: SiteLocation, data: SiteData) -> RoundContext
 
 def _pretrain(context: RoundContext, data: SiteData) -> Payload:
     subjects = data.pretraining()
-    data.require_round(
-        subjects.rows, "pretraining", context.round_number, context.study.pretraining
-    )
     result = pretrain_round(context, subjects)
     # In two decimals: as for the shares, a difference of two vocabularies must not count a code.
     metrics = {"code_entropy": round(code_entropy(subjects), 2), **_shares(data.store.back_off)}
@@ -89,7 +86,6 @@ def _finetune(context: RoundContext, data: SiteData) -> Payload:
     examples, tuning = data.training_examples(), data.examples(TUNING)
     study = context.study
     rows = data.store.rows_of(examples.subject_ids)
-    data.require_round(rows, "finetuning", context.round_number, study.finetuning)
     # A subject without events says nothing of the codes, and was not declared with the others.
     num_subjects = np.unique(rows[rows >= 0]).size
     scores = _scores(context, data, tuning)

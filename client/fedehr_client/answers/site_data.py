@@ -6,15 +6,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedehr_client.locator import SiteLocation
 from fedehr_client.tasks.cohort import read_cohort_labels
 from fedehr_client.training.batches import PretrainingData
 from fedehr_client.training.examples import Examples, select_examples
-from fedehr_client.training.round_plan import RoundPlan
 from fedehr_shared.cells import cell_of
-from fedehr_shared.config.optimization import OptimizationConfig
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import DataError, TooFewSubjectsError, VocabularyMissingError, WireError
 from fedehr_shared.meds.code_table import read_codes
@@ -33,7 +30,6 @@ class SiteData:
 
     def __init__(self, location: SiteLocation, study: StudyConfig, vocabulary: Vocabulary) -> None:
         self._site = location.records
-        self._name = location.name
         self._study = study
         self.min_cell = cell_of(study.vocabulary.min_cell, location.min_cell)
         self._splits = read_splits(location.records)
@@ -94,23 +90,6 @@ class SiteData:
         examples = self.examples(TRAIN)
         self._require(len(examples), "labelled training subjects")
         return examples
-
-    def require_round(
-        self, subjects: NDArray[np.int64], phase: str, number: int, config: OptimizationConfig
-    ) -> None:
-        """Refuse a round whose update would rest on a few subjects.
-
-        Args:
-            subjects: `[rows]`, as `RoundPlan.of` takes them.
-            phase: `pretraining` or `finetuning`.
-            number: the round's, from 1.
-            config: the phase's settings.
-
-        Raises:
-            TooFewSubjectsError: the round sees fewer than `min_cell` of them.
-        """
-        seed = (self._study.digest, phase, self._name)
-        RoundPlan.of(config, subjects, number, seed=seed, min_cell=self.min_cell)
 
     def _require(self, num: int, what: str) -> None:
         if num < self.min_cell:

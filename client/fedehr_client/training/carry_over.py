@@ -12,7 +12,8 @@ from fedehr_client.training.private_bias import PrivateBias
 from fedehr_shared.config.optimization import OptimizationConfig
 from fedehr_shared.wire.payload import Arrays
 
-_PRIVATE = "private."
+PRIVATE_VALUES = "private.values"
+"""The name of the private bias in what a site keeps."""
 _STEP, _FIRST, _SECOND = ".step", ".first", ".second"
 
 
@@ -50,9 +51,9 @@ class CarryOver:
         kept = self.local.before(self.round_number) if self._keeps(bias) and self.local else None
         if kept is None:
             return
-        if bias is not None and _PRIVATE + "values" in kept:
+        if bias is not None and PRIVATE_VALUES in kept:
             with torch.no_grad():
-                bias.values.copy_(kept[_PRIVATE + "values"])
+                bias.values.copy_(kept[PRIVATE_VALUES])
         for name, parameter in self._kept_parameters(model, bias):
             if name + _STEP in kept:
                 set_state(
@@ -88,7 +89,7 @@ class CarryOver:
         if self.config.optimizer_state == "kept":
             yield from model.named_parameters()
         if bias is not None and self.config.optimizer_state != "fresh":
-            yield _PRIVATE + "values", bias.values
+            yield PRIVATE_VALUES, bias.values
 
     def _tensors(
         self, optimizer: torch.optim.AdamW, model: nn.Module, bias: PrivateBias | None
@@ -101,5 +102,5 @@ class CarryOver:
                 tensors[name + _FIRST] = state["exp_avg"]
                 tensors[name + _SECOND] = state["exp_avg_sq"]
         if bias is not None:
-            tensors[_PRIVATE + "values"] = bias.values
+            tensors[PRIVATE_VALUES] = bias.values
         return tensors

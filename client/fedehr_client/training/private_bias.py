@@ -19,6 +19,10 @@ class PrivateBias(nn.Module):
     def __init__(self, token_counts: NDArray[np.int64]) -> None:
         """Start at the centered logarithm of the site's own frequencies.
 
+        From zero a site would learn them first: on four synthetic hospitals, after 16 rounds of
+        10 steps, the masked loss was 3.97 nats from here, 4.11 from zero, and 4.23 without a
+        bias (one seed).
+
         Args:
             token_counts: `[vocabulary]`, over the training subjects; one is added to each.
         """

@@ -18,6 +18,8 @@ from fedehr_server.phases.model_state import (
 )
 from fedehr_server.phases.training import TrainingRound, travelling_moments
 from fedehr_server.phases.vocabulary import VocabularyPhase
+from fedehr_server.progress import describe_training
+from fedehr_server.training_record import TrainingRecord
 from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.errors import DataError, TooFewSubjectsError, WireError
 from fedehr_shared.vocabulary.histogram import MergedHistogram
@@ -122,6 +124,9 @@ def test_tuning_auroc_is_by_examples_and_none_where_all_withhold() -> None:
         ({}, "finetuning", True, True),
         ({"pretraining": {"optimizer_state": "fresh"}}, "pretraining", False, False),
         ({"pretraining": {"optimizer_state": "fresh"}}, "finetuning", True, True),
+        ({"pretraining": {"optimizer_state": "kept"}}, "pretraining", False, False),
+        ({"finetuning": {"optimizer_state": "kept"}}, "finetuning", False, False),
+        ({"pretraining": {"private_bias": True}}, "pretraining", True, True),
         ({"finetuning": {"encoder_rate_factor": 0.0}}, "finetuning", False, True),
         ({"finetuning": {"encoder_rate_factor": 0.0}}, "pretraining", True, True),
     ],
@@ -137,6 +142,62 @@ def test_moments_travel_for_what_is_trained(
     assert any(name.startswith("encoder.") for name in names) == encoder
     assert any(not name.startswith("encoder.") for name in names) == rest
     assert all(name.endswith((".first", ".second_root")) for name in names)
+
+
+def test_sites_that_took_other_numbers_of_steps_weigh_by_their_examples() -> None:
+    training = TrainingRound(STATE, DECLARED, MOMENTS)
+    for site, num_steps in (("north", 1), ("south", 200)):
+        payload = _answer(site, 10, 1.0 if site == "north" else 3.0)
+        payload.values["report"]["num_steps"] = num_steps
+        training.accept(payload)
+    assert training.close().weights["w"].tolist() == [[3.0, 3.0]] * 2
+
+
+@pytest.mark.parametrize(
+    ("record", "key", "value"),
+    [
+        ("report", "num_steps", 0),
+        ("report", "num_steps", 2.5),
+        ("report", "loss", math.nan),
+        ("metrics", "grad_norm", math.inf),
+        ("metrics", "learning_rate", math.nan),
+        ("metrics", "seconds", "quick"),
+        ("metrics", "code_entropy", math.inf),
+    ],
+)
+def test_a_round_s_numbers_must_be_numbers(record: str, key: str, value: Any) -> None:
+    training = TrainingRound(STATE, DECLARED, MOMENTS)
+    payload = _answer("north", 10, 1.0)
+    payload.values[record][key] = value
+    with pytest.raises(WireError):
+        training.accept(payload)
+    assert training.sites == {}
+
+
+def test_a_round_tells_what_its_sites_did_and_the_means_by_examples() -> None:
+    training = TrainingRound(STATE, DECLARED, MOMENTS)
+    told = {"learning_rate": 0.002, "grad_norm": 0.5, "seconds": 3.2, "code_entropy": 5.0}
+    training.accept(_answer("north", 30, 1.0, metrics={**told, "unheard_of": 1.0}))
+    training.accept(_answer("south", 10, 1.0, metrics={"learning_rate": 0.001}))
+    assert training.done == {
+        "north": {"num_steps": 1, "loss": 1.0, **told},
+        "south": {"num_steps": 1, "loss": 1.0, "learning_rate": 0.001},
+    }
+    assert training.means == pytest.approx(
+        {"learning_rate": 0.00175, "grad_norm": 0.5, "code_entropy": 5.0}
+    )
+    record = TrainingRecord()
+    record.add("pretraining", training.done)
+    record.add("pretraining", {"north": {**training.done["north"], "loss": 0.5}})
+    summary = record.summary["pretraining"]
+    assert list(summary) == ["north", "south"]
+    assert summary["north"] == {
+        **told, "num_rounds": 2, "num_steps": 2, "loss": 0.5, "seconds": pytest.approx(6.4),
+    }  # fmt: skip
+    event = {"loss": 1.0, **training.means, "sites": {"a": {"num_steps": 3}, "b": {"num_steps": 9}}}
+    line = ", ".join(describe_training(event))
+    assert line == "loss 1.0000 (frequencies alone 5.00), 3-9 step(s), lr 1.7e-03, gradient 0.5"
+    assert describe_training({"loss": None}) == []
 
 
 def test_fine_tuning_starts_from_the_pretrained_encoder_and_the_log_odds(
