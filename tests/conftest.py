@@ -148,7 +148,8 @@ def run_study_in_process() -> Callable[..., StudyInProcess]:
                 records=site,
                 work=folder / "work" / site.name,
                 min_cell=study.vocabulary.min_cell if min_cell is None else min_cell,
-                compute=ComputeConfig(device="cpu", num_threads=1),
+                # bf16 where the machine has it would make the numbers its own.
+                compute=ComputeConfig(device="cpu", num_threads=1, precision="fp32"),
             )
             for site in sites
         ]
