@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench check format hospitals clean
+.PHONY: help demo test test-long bench bench-gpu performance-page check format hospitals clean
 
 .venv/.installed: constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -32,6 +32,14 @@ test-long: .venv/.installed
 ## bench: the benchmarks; figures go to runs/benchmarks as JSON
 bench: .venv/.installed
 	$(BIN)/python -m pytest -m "benchmark" -s tests/benchmarks
+
+## bench-gpu: a step on a GPU beside its matrix rate and BERT; figures go to runs/benchmarks
+bench-gpu: .venv/.installed
+	$(BIN)/python tests/gpu/benchmark_step.py --out runs/benchmarks/gpu_step.json
+
+## performance-page: put the figures of runs/benchmarks into docs/performance.md
+performance-page: .venv/.installed
+	$(BIN)/python tests/benchmarks/performance_page.py
 
 ## check: style, types, rooms and file sizes alone
 check: .venv/.installed

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-_PACKAGES = ("fedehr", "duckdb", "numpy", "pandas", "pyarrow", "torch")
+_PACKAGES = ("fedehr", "duckdb", "numpy", "pandas", "pyarrow", "torch", "transformers")
 
 
 def record_figures(name: str, figures: dict[str, Any]) -> Path:
@@ -27,11 +27,19 @@ def record_figures(name: str, figures: dict[str, Any]) -> Path:
 def _machine() -> dict[str, Any]:
     return {
         "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
+        "processor": _processor(),
         "num_cpus": os.cpu_count(),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in _PACKAGES},
     }
+
+
+def _processor() -> str:
+    """Its model, where Linux tells it."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
 
 
 def _commit() -> str:

@@ -1,8 +1,9 @@
 """The memory of one step, in a process of its own: `python step_memory.py BATCH OPTIONS`.
 
 BATCH is a file of a `MaskedBatch`; OPTIONS is JSON: `who` ("ours" or "bert"), `size`, `context`,
-`checkpointing` (ours alone), `dropout` (BERT's alone). Prints JSON: how far the resident memory rose in the step above what
-the process held before it, with weights, gradients and AdamW's moments in place.
+`checkpointing` (ours alone), `dropout` (BERT's alone). Prints JSON: how far the resident memory
+rose in the step above what the process held before it, with weights, gradients and AdamW's
+moments in place.
 """
 
 import json

@@ -15,9 +15,12 @@ from typing import Any
 
 import pytest
 import torch
-from corpus import Corpus
+from corpus import NUM_TOKENS, Corpus
 
+from fedehr_client.compute.compute import Compute
+from fedehr_client.compute.memory import estimate_memory
 from fedehr_shared.config.masking import MaskingConfig
+from fedehr_shared.config.study import StudyConfig
 
 pytestmark = [
     pytest.mark.benchmark,
@@ -49,6 +52,8 @@ def test_memory_per_token(
         few, many = (_measure(file, case) for file in files)
         rise = many["bytes"] - few["bytes"]
         slopes[f"{name}_kilobytes_a_token"] = rise / (many["tokens"] - few["tokens"]) / 1e3
+        if case["who"] == "ours":
+            slopes[f"{name}_estimated_kilobytes_a_token"] = _estimated(case) / 1e3
         if case["who"] == "bert":
             padded = many["held_tokens"] - few["held_tokens"]
             slopes[f"{name}_kilobytes_a_padded_token"] = rise / padded / 1e3
@@ -58,6 +63,16 @@ def test_memory_per_token(
     record_figures("memory", slopes)
     assert again < 0.5 * ours
     assert kept > 2 * ours
+
+
+def _estimated(case: dict[str, Any]) -> float:
+    """What a site is told before the start, in bytes a token."""
+    study = StudyConfig.model_validate({
+        "name": "bench", "model": {"size": case["size"]}, "sequence": {"context": CONTEXT},
+        "finetuning": {"tasks": ["death"]},
+    })  # fmt: skip
+    compute = Compute(torch.device("cpu"), checkpointing=case.get("checkpointing", False))
+    return estimate_memory(study, "pretraining", NUM_TOKENS, compute).token_bytes
 
 
 def _measure(file: Path, case: dict[str, Any]) -> dict[str, int]:
