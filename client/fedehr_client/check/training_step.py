@@ -1,6 +1,6 @@
 """One real training step on the device found, and what a round would take."""
 
-import time
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,9 +9,12 @@ from torch import nn
 from fedehr_client.answers.site_data import SiteData
 from fedehr_client.check.report import Finding, Section, Verdict
 from fedehr_client.compute.compute import Compute, choose_compute
+from fedehr_client.compute.memory import estimate_memory
 from fedehr_client.locator import SiteLocation
-from fedehr_client.training.loop import RoundContext
+from fedehr_client.training.batch_size import usual_batch_tokens
+from fedehr_client.training.entropy import code_entropy
 from fedehr_client.training.pretraining import PretrainingData, pretrain_round
+from fedehr_client.training.round import RoundContext
 from fedehr_shared.config.optimization import OptimizationConfig
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import FedehrError
@@ -47,28 +50,66 @@ def check_training(location: SiteLocation, study: StudyConfig, vocabulary: Vocab
         vocabulary: the study's, or one of the site's own codes.
     """
     try:
-        compute = choose_compute(location.compute)
+        compute = choose_compute(location.compute, study)
         data = SiteData(location, study, vocabulary)
         subjects = data.pretraining()
-        seconds, loss = time_steps(location, study, vocabulary, subjects, compute)
+        timed = time_steps(location, study, vocabulary, subjects, compute)
     except FedehrError as error:
         return Section(TRAINING_TITLE, (Finding("training_step", Verdict.FAILED, str(error)),))
     except torch.OutOfMemoryError:
         text = "the device ran out of memory. Lower [sequence] context or the model's size."
         return Section(TRAINING_TITLE, (Finding("training_step", Verdict.FAILED, text),))
-    tokens = int(data.store.offsets[-1])
-    step = Finding(
+    memory = _memory(study, vocabulary, subjects, compute)
+    step = _step(study, vocabulary, subjects, timed, compute)
+    rounds = _estimates(study, vocabulary, subjects.rows.size, timed.seconds)
+    return Section(TRAINING_TITLE, (step, memory, *rounds))
+
+
+def _step(
+    study: StudyConfig,
+    vocabulary: Vocabulary,
+    subjects: PretrainingData,
+    timed: "TimedSteps",
+    compute: Compute,
+) -> Finding:
+    entropy, guess = code_entropy(subjects), math.log(vocabulary.num_tokens)
+    beside = (
+        f" (a blind guess {guess:.2f}, the code frequencies alone {entropy:.2f})"
+        if study.objective.kind != "contrastive"
+        else ""
+    )
+    return Finding(
         "training_step",
         Verdict.OK,
-        f"{_device_name(compute.device)}: a step of pre-training takes {seconds:.2f} s.",
+        f"{compute.describe()}: a step of pre-training takes {timed.seconds:.2f} s; the first "
+        f"step's loss is {timed.first_loss:.2f} nats{beside}.",
         {
-            "device": _device_name(compute.device),
-            "seconds": seconds,
-            "loss": loss,
-            "num_tokens": tokens,
+            "device": compute.describe(),
+            "seconds": timed.seconds,
+            "loss": timed.first_loss,
+            "code_entropy": entropy,
+            "log_vocabulary": guess,
+            "num_tokens": int(subjects.store.offsets[-1]),
         },
     )
-    return Section(TRAINING_TITLE, (step, *_estimates(study, vocabulary, seconds)))
+
+
+def _memory(
+    study: StudyConfig, vocabulary: Vocabulary, subjects: PretrainingData, compute: Compute
+) -> Finding:
+    estimate = estimate_memory(study, "pretraining", vocabulary.num_tokens, compute)
+    batch = usual_batch_tokens(study, subjects)
+    at_once = min(batch, compute.token_budget or batch)
+    figures: dict[str, float | int | str | None] = {"bytes": estimate.total_bytes(at_once)}
+    return Finding("memory", Verdict.OK, f"{estimate.describe(at_once)}.", figures)
+
+
+@dataclass(frozen=True)
+class TimedSteps:
+    """Seconds a step, after a first one that is not timed, and that one's loss in nats."""
+
+    seconds: float
+    first_loss: float
 
 
 def time_steps(
@@ -77,8 +118,8 @@ def time_steps(
     vocabulary: Vocabulary,
     subjects: PretrainingData,
     compute: Compute,
-) -> tuple[float, float]:
-    """Seconds a step, after a first one that is not timed, and the last mean loss in nats.
+) -> TimedSteps:
+    """Take a step, and then several by the clock.
 
     Raises:
         TrainingError: a loss is NaN or infinite.
@@ -92,26 +133,35 @@ def time_steps(
         weights=draw_first_weights(model, study.seed, "pretraining"),
         moments=None,
         compute=compute,
+        work=location.work,
     )
-    pretrain_round(context, subjects)
+    first = pretrain_round(context, subjects)
     timed = replace(context, study=_with_steps(study, NUM_TIMED_STEPS))
-    begin = time.perf_counter()
     result = pretrain_round(timed, subjects)
-    return (time.perf_counter() - begin) / NUM_TIMED_STEPS, result.loss
+    return TimedSteps(result.seconds / NUM_TIMED_STEPS, first.loss)
 
 
 def estimate_round(
-    config: OptimizationConfig, model: nn.Module, seconds_per_step: float
+    config: OptimizationConfig, model: nn.Module, num_subjects: int, seconds_per_step: float
 ) -> RoundEstimate:
-    """A round of `config` with a model of `model`'s size."""
+    """A round of `config` with a model of `model`'s size at a site of so many subjects."""
     num_copies = 3 if config.optimizer_state == "averaged" else 1
     num_bytes = sum(p.numel() * p.element_size() for p in model.parameters())
-    minutes = config.steps_per_round * seconds_per_step / 60
+    minutes = _steps_a_round(config, num_subjects) * seconds_per_step / 60
+    minutes = min(minutes, config.minutes_per_round or minutes)
     return RoundEstimate(minutes, num_copies * num_bytes)
 
 
+def _steps_a_round(config: OptimizationConfig, num_subjects: int) -> float:
+    if not config.epochs_per_round:
+        return config.steps_per_round
+    if not config.batch_subjects:
+        return config.epochs_per_round * config.steps_per_epoch
+    return config.epochs_per_round * math.ceil(num_subjects / config.batch_subjects)
+
+
 def _estimates(
-    study: StudyConfig, vocabulary: Vocabulary, seconds_per_step: float
+    study: StudyConfig, vocabulary: Vocabulary, num_subjects: int, seconds_per_step: float
 ) -> tuple[Finding, ...]:
     num_tokens = vocabulary.num_tokens
     with torch.device("meta"):
@@ -119,15 +169,19 @@ def _estimates(
         finetuning = FinetuningModel(study.model, study.finetuning, num_tokens)
     # Fine-tuning sees fewer subjects a step than pre-training: its minutes are an upper bound.
     return (
-        _estimate("pretraining", study.pretraining, pretraining, seconds_per_step),
-        _estimate("finetuning", study.finetuning, finetuning, seconds_per_step),
+        _estimate("pretraining", study.pretraining, pretraining, num_subjects, seconds_per_step),
+        _estimate("finetuning", study.finetuning, finetuning, num_subjects, seconds_per_step),
     )
 
 
 def _estimate(
-    phase: str, config: OptimizationConfig, model: nn.Module, seconds_per_step: float
+    phase: str,
+    config: OptimizationConfig,
+    model: nn.Module,
+    num_subjects: int,
+    seconds_per_step: float,
 ) -> Finding:
-    estimate = estimate_round(config, model, seconds_per_step)
+    estimate = estimate_round(config, model, num_subjects, seconds_per_step)
     megabytes = estimate.bytes_each_way / 1e6
     bound = "about" if phase == "pretraining" else "at most"
     return Finding(
@@ -147,11 +201,11 @@ def _estimate(
 
 def _with_steps(study: StudyConfig, num_steps: int) -> StudyConfig:
     rounds = max(1, study.pretraining.rounds)
-    phase = study.pretraining.model_copy(update={"steps_per_round": num_steps, "rounds": rounds})
+    changes = {
+        "steps_per_round": num_steps,
+        "rounds": rounds,
+        "epochs_per_round": 0.0,
+        "minutes_per_round": 0.0,
+    }
+    phase = study.pretraining.model_copy(update=changes)
     return study.model_copy(update={"pretraining": phase})
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return str(torch.cuda.get_device_name(device))
-    return f"CPU ({torch.get_num_threads()} threads)"

@@ -204,10 +204,11 @@ def _rehearse(
 
 def _overfit(asked: _Asked, num_subjects: int, length: "RehearsalLength", *, as_json: bool) -> None:
     with _prepared(asked) as rehearsal:
+        few = rehearsal.few_subjects(num_subjects)
         plan = rehearsal.plan(num_subjects)
         _print_plan(plan, err if as_json else out)
         with TrainingDisplay(err, length.minutes) as display:
-            found = rehearsal.overfit(num_subjects, length, display.overfit)
+            found = rehearsal.overfit(few, length, display.overfit)
         told = {**plan.to_dict(), "overfit": found.to_dict()}
     if as_json:
         print_json(told)

@@ -1,19 +1,18 @@
 """`Rehearsal`: a study's pre-training at one site alone; nothing is sent or kept."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from fedehr_client.answers.site_data import SiteData
 from fedehr_client.check.cell_rule import CellRule
 from fedehr_client.compute.compute import Compute, choose_compute
 from fedehr_client.compute.memory import estimate_memory
 from fedehr_client.locator import SiteLocation
+from fedehr_client.training.batch_size import usual_batch_tokens
 from fedehr_client.training.batches import PretrainingData
 from fedehr_client.training.entropy import code_entropy, frequency_losses
 from fedehr_client.training.exam import Exam, examine
@@ -25,7 +24,7 @@ from fedehr_client.training.round import RoundContext
 from fedehr_client.training.step_numbers import StepObserver
 from fedehr_client.training.verdict import Verdict
 from fedehr_shared.config.study import StudyConfig
-from fedehr_shared.errors import ConfigError, PolicyError
+from fedehr_shared.errors import ConfigError, PolicyError, UsageError
 from fedehr_shared.meds.reader import read_splits
 from fedehr_shared.meds.schema import TUNING
 from fedehr_shared.model.pretraining_model import PretrainingModel
@@ -125,7 +124,8 @@ class Rehearsal:
         rows = self.training.rows
         lengths = np.diff(self.training.store.offsets)[rows]
         memory = estimate_memory(self.study, "pretraining", self.num_tokens, self.compute)
-        at_once = self._tokens_at_once(lengths, num_subjects)
+        batch = usual_batch_tokens(self.study, self.training, num_subjects)
+        at_once = min(batch, self.compute.token_budget or batch)
         return RehearsalPlan(
             site=self.location.name,
             study=self.study.name,
@@ -146,15 +146,6 @@ class Rehearsal:
     def about(self) -> dict[str, str]:
         """What weights that are kept say of themselves."""
         return {"study": self.study.digest, "vocabulary": self._vocabulary_digest}
-
-    def _tokens_at_once(self, lengths: NDArray[np.int64], num_subjects: int | None) -> int:
-        """Of a batch of usual length, or of a piece of it."""
-        phase, sequence = self.study.pretraining, self.study.sequence
-        num_subjects = num_subjects or phase.batch_subjects
-        num_subjects = num_subjects or -(-lengths.size // phase.steps_per_epoch)
-        usual = float(np.minimum(lengths + 1, sequence.context).mean())
-        batch = math.ceil(self.study.objective.num_views * num_subjects * usual)
-        return min(batch, self.compute.token_budget or batch)
 
     def _model(self) -> PretrainingModel:
         """The study's model, without memory for its weights."""
@@ -178,16 +169,26 @@ class Rehearsal:
         )
         return Rehearsed(done.num_steps, done.seconds, verdict, weights)
 
+    def few_subjects(self, num_subjects: int) -> PretrainingData:
+        """Training subjects to be learned by heart.
+
+        Raises:
+            UsageError: there are not so many, or the objective needs more.
+        """
+        if self.study.objective.num_views == 2 and num_subjects == 1:
+            raise UsageError(
+                "--overfit 1 leaves nothing to tell a subject's views from. Name 2 or more."
+            )
+        return few_subjects(self.training, num_subjects, self.study.digest)
+
     def overfit(
-        self, num_subjects: int, length: RehearsalLength, report: Callable[[int, float], None]
+        self, few: PretrainingData, length: RehearsalLength, report: Callable[[int, float], None]
     ) -> Overfit:
         """Learn a few training subjects by heart.
 
         Raises:
-            UsageError: there are not so many.
             TrainingError: a loss or gradient is NaN or infinite.
         """
-        few = few_subjects(self.training, num_subjects, self.study.digest)
         return overfit(
             self._context(self.study),
             few,
