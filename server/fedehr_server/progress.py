@@ -32,8 +32,8 @@ def describe_training(event: dict[str, Any]) -> list[str]:
         return []
     parts = [f"loss {event['loss']:.4f}"]
     if event.get("code_entropy") is not None:
-        # The loss of a model that knows how frequent each code is, and nothing else.
-        parts[0] += f" (frequencies alone {event['code_entropy']:.2f})"
+        # Of the codes: the loss of a model that knows their frequencies, and nothing else.
+        parts[0] += f" (entropy {event['code_entropy']:.2f})"
     steps = sorted(site["num_steps"] for site in (event.get("sites") or {}).values())
     if steps:
         span = f"{steps[0]}" if steps[0] == steps[-1] else f"{steps[0]}-{steps[-1]}"

@@ -76,8 +76,11 @@ def _context(work: Work, location: SiteLocation, data: SiteData) -> RoundContext
 def _pretrain(context: RoundContext, data: SiteData) -> Payload:
     subjects = data.pretraining()
     result = pretrain_round(context, subjects)
-    # In two decimals: as for the shares, a difference of two vocabularies must not count a code.
-    metrics = {"code_entropy": round(code_entropy(subjects), 2), **_shares(data.store.back_off)}
+    metrics = _shares(data.store.back_off)
+    # The other losses are of something else than of naming events.
+    if context.study.objective.num_views == 1:
+        # In two decimals: as for the shares, two vocabularies must not count a code's events.
+        metrics["code_entropy"] = round(code_entropy(subjects), 2)
     return _train_report(context, subjects.rows.size, data.min_cell, result, metrics)
 
 

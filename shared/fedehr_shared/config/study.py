@@ -74,6 +74,18 @@ class StudyConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _rounds_end_in_time(self) -> "StudyConfig":
+        deadline = self.federation.round_deadline_seconds
+        for name, phase in (("pretraining", self.pretraining), ("finetuning", self.finetuning)):
+            if 60 * phase.minutes_per_round >= deadline:
+                raise ValueError(
+                    f"[{name}] minutes_per_round = {phase.minutes_per_round:g} leaves no time to "
+                    f"answer within [federation] round_deadline_seconds = {deadline:g}: raise the "
+                    "deadline, or give fewer minutes"
+                )
+        return self
+
     @classmethod
     def load(cls, path: Path) -> "StudyConfig":
         """Read a `study.toml`.

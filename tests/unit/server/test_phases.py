@@ -196,7 +196,7 @@ def test_a_round_tells_what_its_sites_did_and_the_means_by_examples() -> None:
     }  # fmt: skip
     event = {"loss": 1.0, **training.means, "sites": {"a": {"num_steps": 3}, "b": {"num_steps": 9}}}
     line = ", ".join(describe_training(event))
-    assert line == "loss 1.0000 (frequencies alone 5.00), 3-9 step(s), lr 1.7e-03, gradient 0.5"
+    assert line == "loss 1.0000 (entropy 5.00), 3-9 step(s), lr 1.7e-03, gradient 0.5"
     assert describe_training({"loss": None}) == []
 
 

@@ -54,6 +54,11 @@ def test_an_unknown_size_is_refused_with_the_known_ones(size: Any) -> None:
         ({"pretraining": {"schedule": "linear"}}, "cosine"),
         ({"pretraining": {"proximal_weight": -1}}, "proximal_weight"),
         ({"pretraining": {"minutes_per_round": float("nan")}}, "minutes_per_round"),
+        ({"pretraining": {"minutes_per_round": 60}}, "round_deadline_seconds = 3600"),
+        (
+            {"federation": {"round_deadline_seconds": 90}, "pretraining": {"minutes_per_round": 2}},
+            "leaves no time",
+        ),
         ({"finetuning": {"tasks": ["death"], "private_bias": True}}, "private_bias"),
         ({"sequence": {"context": 4}}, "context"),
         ({"sequence": {"context": 100_000}}, "context"),
