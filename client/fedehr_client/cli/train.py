@@ -88,6 +88,9 @@ def train(
     compile_layers: Annotated[
         str | None, typer.Option("--compile", help="auto, on or off.")
     ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Of the CPU; left out, torch decides.")
+    ] = None,
     min_cell: Annotated[
         int, typer.Option("--min-cell", min=2, max=1_000, help="The site's floor, in subjects.")
     ] = 11,
@@ -108,12 +111,13 @@ def train(
         )
     if weights is not None:
         check_new_file(weights)
-    options = {
+    options: dict[str, str | int | None] = {
         "device": device,
         "precision": precision,
         "attention": attention,
         "token_budget": token_budget,
         "compile": compile_layers,
+        "num_threads": threads,
     }
     asked = _Asked(
         site=named_site(folder),
@@ -142,15 +146,15 @@ class _Asked:
     compute: "ComputeConfig"
 
 
-def _compute(file: Path | None, options: dict[str, str | None]) -> "ComputeConfig":
+def _compute(file: Path | None, options: dict[str, str | int | None]) -> "ComputeConfig":
     """`[compute]` of the file, with what the options say instead."""
     from fedehr_client.compute.config import ComputeConfig
     from fedehr_client.compute.file import read_compute
     from fedehr_shared.config.section import parse
 
-    given: dict[str, object] = {name: text for name, text in options.items() if text is not None}
-    budget = options["token_budget"]
-    if budget is not None and budget.isascii() and budget.isdigit():
+    given = {name: value for name, value in options.items() if value is not None}
+    budget = str(given.get("token_budget", ""))
+    if budget.isascii() and budget.isdigit():
         given["token_budget"] = int(budget)
     known = read_compute(file).model_dump() if file else {}
     return parse({**known, **given}, ComputeConfig, "the command line")

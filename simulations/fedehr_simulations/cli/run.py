@@ -111,7 +111,8 @@ def _print_result(result: dict[str, Any], paths: dict[str, str]) -> None:
     console.out.print(f"{result['status']} with {len(result.get('sites', []))} site(s)")
     losses = result.get("pretraining_loss") or []
     if losses:
-        console.out.print(f"pre-training loss: {losses[0]:.4f} -> {losses[-1]:.4f}")
+        beside = _beside(result.get("training", {}).get("pretraining", {}))
+        console.out.print(f"pre-training loss: {losses[0]:.4f} -> {losses[-1]:.4f} nats{beside}")
     for site, shares in result.get("back_off", {}).items():
         told = ", ".join(f"{step} {_percent(share)}" for step, share in shares.items())
         console.out.print(f"events of {site} by their code: {told}", markup=False)
@@ -120,6 +121,12 @@ def _print_result(result: dict[str, Any], paths: dict[str, str]) -> None:
         console.out.print(f"noise of {site} in the vocabulary phase: {told}", markup=False)
     for name, path in paths.items():
         console.out.print(f"{name}: {path}", markup=False, soft_wrap=True)
+
+
+def _beside(sites: dict[str, dict[str, float]]) -> str:
+    """What a model loses that knows the code frequencies alone, the sites weighing alike."""
+    told = [numbers["code_entropy"] for numbers in sites.values() if "code_entropy" in numbers]
+    return f" (sites' mean code entropy {sum(told) / len(told):.2f})" if told else ""
 
 
 def _percent(share: float | None) -> str:
