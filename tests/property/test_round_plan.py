@@ -103,7 +103,7 @@ def test_steps_a_round_and_proportional_batches_are_as_they_always_were(
         rows = order[begin:end] if end > begin else order[[begin % num]]
         assert plan.rows(step).tolist() == rows.tolist()
         assert plan.epoch(step) == step // per_epoch
-        first = round(warmup * rounds * steps)
+        first = round(warmup * (rounds * steps))
         if step < first:
             rate = 3e-3 * (step + 1) / first
         else:
