@@ -146,5 +146,5 @@ def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
     crc = 0
     for name in sorted(tensors):
         crc = zlib.crc32(name.encode(), crc)
-        crc = zlib.crc32(tensors[name].contiguous().numpy(), crc)
+        crc = zlib.crc32(tensors[name].contiguous().numpy().data, crc)
     return f"{crc:08x}"
