@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedehr_client.cli.site_argument import named_site
-from fedehr_client.cli.training_display import TrainingDisplay
 from fedehr_shared.console import err, out, print_json
 from fedehr_shared.errors import TrainingError, UsageError
 
@@ -190,6 +189,7 @@ def _prepared(asked: _Asked) -> Iterator["Rehearsal"]:
 def _rehearse(
     asked: _Asked, length: "RehearsalLength", weights: Path | None, *, as_json: bool
 ) -> None:
+    from fedehr_client.cli.training_display import TrainingDisplay
     from fedehr_client.training.weights_file import write_weights
 
     with _prepared(asked) as rehearsal:
@@ -207,6 +207,8 @@ def _rehearse(
 
 
 def _overfit(asked: _Asked, num_subjects: int, length: "RehearsalLength", *, as_json: bool) -> None:
+    from fedehr_client.cli.training_display import TrainingDisplay
+
     with _prepared(asked) as rehearsal:
         few = rehearsal.few_subjects(num_subjects)
         plan = rehearsal.plan(num_subjects)

@@ -34,6 +34,12 @@ def test_a_synthetic_hospital_is_ready(site: Any, check: Callable[..., Any]) -> 
     step = next(f for f in report.findings if f.name == "training_step")
     assert 0 < step.figures["num_tokens"] <= table.num_rows
     assert np.isfinite(step.figures["loss"])
+    # The first step's loss is near a blind guess, which the code frequencies beat.
+    assert step.figures["code_entropy"] < step.figures["log_vocabulary"]
+    assert abs(step.figures["loss"] - step.figures["log_vocabulary"]) < 0.5
+    assert "the code frequencies alone" in step.text
+    memory = next(f for f in report.findings if f.name == "memory")
+    assert memory.figures["bytes"] > 1_000_000
 
 
 def _reversed(table: pa.Table) -> pa.Table:

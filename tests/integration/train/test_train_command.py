@@ -158,7 +158,7 @@ def test_who_did_not_train_is_told_that_it_learned_nothing(
 def test_who_trained_is_told_by_how_much(
     site: Any, train: Train, write_study: Callable[..., str]
 ) -> None:
-    done = train(site, "--study", write_study(), "--steps", "200", "--json")
+    done = train(site, "--study", write_study(rate=1e-2), "--steps", "120", "--json")
 
     told = done.told
     assert done.code == 0, done.err
@@ -166,7 +166,7 @@ def test_who_trained_is_told_by_how_much(
     assert told["sentence"].startswith("learned: ")
     assert told["held_out_loss"] < told["held_out_reference"] - 0.05
     assert told["train_loss"] < told["code_entropy"] < told["log_vocabulary"]
-    assert told["num_steps"] == 200
+    assert told["num_steps"] == 120
     assert told["out"] is None
 
 
@@ -219,6 +219,7 @@ def test_weights_are_kept_only_where_asked_and_for_their_owner_alone(
         (["--study", "/nowhere/study.toml"], 3, "/nowhere/study.toml"),
         (["--vocabulary", "/nowhere/vocabulary.json"], 4, "/nowhere/vocabulary.json"),
         (["--compute", "/nowhere/site.toml"], 3, "/nowhere/site.toml"),
+        (["--threads", "5000"], 3, "num_threads"),
         (["--min-cell", "1000"], 4, "min_cell"),
     ],
 )
@@ -268,8 +269,10 @@ def test_compute_comes_from_a_file_and_options_go_before_it(
     given = (site, "--study", write_study(), "--compute", str(file), "--steps", "1", "--json")
 
     assert "padded attention, 64 tokens at once" in train(*given).told["compute"]
-    changed = train(*given, "--attention", "sdpa", "--token-budget", "128").told["compute"]
+    options = ("--attention", "sdpa", "--token-budget", "128", "--threads", "1")
+    changed = train(*given, *options).told["compute"]
     assert "fp32, sdpa attention, 128 tokens at once" in changed
+    assert "1 threads" in changed
 
 
 def test_records_with_nothing_to_hide_are_told(
