@@ -58,7 +58,7 @@ def measure(study: StudyConfig, weights: Weights, sites: Sequence[MeasuredSite])
             masked_loss = losses
         else:
             own_loss = losses
-        if study.objective.kind == "masked_events" and study.pretraining.private_bias:
+        if masked_loss is not None and all(site.bias is not None for site in sites):
             own_bias = _losses(naming, sites, with_bias=True)
     return Measured(
         masks_digest=_digest(sites),
