@@ -2,9 +2,10 @@
 
     python tests/gpu/benchmark_step.py --out runs/benchmarks/gpu_step.json
 
-prints a table and writes JSON. It needs torch, numpy and pydantic; transformers is left out with a
-word where it is missing. Nothing needs to be installed of this repository. What fails is told in
-its place, the rest goes on, and the exit status is 1 then.
+prints a table and writes JSON, which grows as the run goes on. It needs torch, numpy, pydantic,
+psutil and pyarrow; transformers is left out with a word where it is missing. Nothing of this
+repository needs to be installed. What fails is told in its place, the rest goes on, and the exit
+status is 1 then.
 
 Events a second of wall time: forward, backward and fused AdamW, in the precision that the device
 has units for, interleaved with a matrix product in that precision; medians of the rounds. BERT sees
@@ -42,32 +43,39 @@ Measure = Callable[..., dict[str, Any]]
 class Bench:
     """One run: what was found on the device, and what failed."""
 
-    def __init__(self, plan: Plan, compute: Compute, corpus: Corpus) -> None:
+    def __init__(
+        self, plan: Plan, compute: Compute, corpus: Corpus, save: Callable[[dict[str, Any]], None]
+    ) -> None:
+        """`save` is given all figures whenever there are new ones: a run may be cut short."""
         self.failures: list[str] = []
-        self._plan, self._compute = plan, compute
+        self._plan, self._compute, self._save = plan, compute, save
         maker = StepMaker(plan, compute, corpus)
         self._rates, self._memory = StepRates(maker), StepMemory(maker)
 
     def run(self) -> dict[str, Any]:
         """All figures."""
-        return {
-            "compute": self._compute.describe(),
-            "flop_formula": FORMULA,
-            "steps": [
-                self._told(
-                    f"step of {size} at context {context}", self._rates.measure, size, context
+        figures: dict[str, Any] = {
+            "compute": self._compute.describe(), "flop_formula": FORMULA, "steps": [],
+            "token_budgets": [], "memory": [], "largest_context": [], "largest_model": {},
+        }  # fmt: skip
+        for size in self._plan.sizes:
+            for context in self._plan.contexts:
+                step = self._told(
+                    f"step of {size} at {context}", self._rates.measure, size, context
                 )
-                for size in self._plan.sizes
-                for context in self._plan.contexts
-            ],
-            "token_budgets": self._of_sizes("token budget", self._memory.site_budget),
-            "memory": self._of_sizes("memory", self._memory.a_token),
-            "largest_model": self._told("largest model", self._memory.largest_model),
-            "largest_context": self._of_sizes("largest context", self._memory.largest_context),
-        }
-
-    def _of_sizes(self, what: str, measure: Measure) -> list[dict[str, Any]]:
-        return [self._told(f"{what} of {size}", measure, size) for size in self._plan.sizes]
+                figures["steps"].append(step)
+                self._save(figures)
+        for name, measure in (
+            ("token_budgets", self._memory.site_budget),
+            ("memory", self._memory.a_token),
+            ("largest_context", self._memory.largest_context),
+        ):
+            for size in self._plan.sizes:
+                figures[name].append(self._told(f"{name} of {size}", measure, size))
+                self._save(figures)
+        figures["largest_model"] = self._told("largest model", self._memory.largest_model)
+        self._save(figures)
+        return figures
 
     def _told(self, what: str, measure: Measure, *of: Any) -> dict[str, Any]:
         """What `measure` found, printed; or that it failed, so that the rest can go on."""
@@ -116,14 +124,17 @@ def main() -> int:
         print("there is no CUDA device: nothing was measured", file=sys.stderr)
         return 2
     compute = choose_compute(ComputeConfig(device=asked.device))
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(QUICK if asked.quick else Plan(), compute, make_corpus(Path(folder)))
-        record = {
-            "figures": bench.run(), "machine": _machine(compute.device), "commit": _commit(),
-            "quick": asked.quick,
-        }  # fmt: skip
+    about = {"machine": _machine(compute.device), "commit": _commit(), "quick": asked.quick}
     asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+    def save(figures: dict[str, Any]) -> None:
+        text = json.dumps({"figures": figures, **about}, indent=2)
+        asked.out.write_text(f"{text}\n", encoding="utf-8")
+
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = make_corpus(Path(folder))
+        bench = Bench(QUICK if asked.quick else Plan(), compute, corpus, save)
+        bench.run()
     print(f"\nwritten to {asked.out}")
     for failure in bench.failures:
         print(f"failed: {failure}", file=sys.stderr)

@@ -26,6 +26,7 @@ class StepMaker:
         self.plan, self.compute, self.corpus = plan, compute, corpus
 
     def model(self, size: ModelConfig, compute: Compute) -> PretrainingModel:
+        """A new model on the device, set to compute so."""
         with torch.device(compute.device):
             model = PretrainingModel(size, ObjectiveConfig(), NUM_TOKENS)
         with torch.no_grad():  # torch draws embeddings too large for tied ones
@@ -42,22 +43,25 @@ class StepMaker:
         return self.corpus.masked_batch(rows, context, MaskingConfig(), seed)
 
     def wait(self) -> None:
+        """Until the device has done what it was given."""
         if self.compute.device.type == "cuda":
             torch.cuda.synchronize(self.compute.device)
 
     def stepper(
         self, model: Any, optimizer: Any, pieces: Sequence[Any], loss_of: Callable[[Any], Any]
     ) -> Callable[[], float]:
+        """A step over the pieces, whose gradients add up; the device is waited for once."""
+
         def step() -> float:
             optimizer.zero_grad(set_to_none=True)
-            total = 0.0
+            losses = []
             for piece in pieces:
                 with autocast(self.compute.device, self.compute.precision):
                     loss = loss_of(piece)
                 loss.backward()
-                total += float(loss.detach())
+                losses.append(loss.detach())
             optimizer.step()
-            return total
+            return float(torch.stack(losses).sum())
 
         return step
 

@@ -91,7 +91,7 @@ class StepRates:
     def _bert(
         self, size: ModelConfig, masked: MaskedBatch, context: int
     ) -> dict[str, Callable[[], Any]]:
-        """With dropout off, and 0.1 as it comes; the step's gradient is that of all its pieces."""
+        """With dropout off, and 0.1 as it comes; in pieces, whose gradients add up."""
 
         def split(tokens: int) -> list[PaddedBatch]:
             columns = vars(PaddedBatch.of(masked, context)).values()
@@ -113,7 +113,6 @@ class StepRates:
         device = self._compute.device
         model = self._maker.model(size, self._compute)
         optimizer = make_optimizer(model)
-
         num_subjects = max(2, int(self._plan.step_tokens / self._corpus.num_events(context).mean()))
 
         def make(number: int) -> MaskedBatch:

@@ -55,8 +55,10 @@ def test_a_failure_is_told_and_the_rest_goes_on(tmp_path: Path, monkeypatch: Any
 
     from fedehr_client.compute.compute import Compute
 
-    bench = benchmark_step.Bench(QUICK, Compute(torch.device("cpu")), None)
+    saved: list[dict[str, Any]] = []
+    bench = benchmark_step.Bench(QUICK, Compute(torch.device("cpu")), None, saved.append)
     figures = bench.run()
+    assert len(saved) == 5
     assert len(bench.failures) == 2
     assert "failed" in figures["steps"][0]
     assert "failed" in figures["largest_model"]
