@@ -6,7 +6,7 @@ answer one after the other, in the order in which they are asked.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fedehr_client.answers.reply import reply_to
 from fedehr_client.locator import SiteLocation
@@ -52,6 +52,7 @@ def run_in_process(
     work: Path,
     *,
     num_threads: int | None = None,
+    precision: Literal["auto", "fp32"] = "auto",
     shelf: VocabularyShelf | None = None,
 ) -> dict[str, Any]:
     """Run a study over `sites` and write its run folder.
@@ -62,6 +63,7 @@ def run_in_process(
         folder: the run's folder, new.
         work: scratch for token stores.
         num_threads: torch threads, None for torch's own choice.
+        precision: `fp32` for figures that are the same on any processor.
         shelf: where a vocabulary that the study re-uses is taken from.
 
     Returns:

@@ -160,6 +160,7 @@ class AblationRun:
             self.folder / RUN_FOLDER,
             self.work,
             num_threads=1,
+            precision="fp32",
             shelf=VocabularyShelf(self.shelf),
         )
 
