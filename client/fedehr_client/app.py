@@ -3,6 +3,7 @@
 Every message is of type `query`; what is asked stands in its work id.
 """
 
+import logging
 import os
 
 from flwr.app import Context, Message
@@ -13,6 +14,12 @@ from fedehr_client.locator import SiteLocator
 from fedehr_client.records import from_records, to_records
 
 app = ClientApp()
+
+# The node's log tells what a study is computed with, and what memory it takes.
+_log = logging.getLogger("fedehr")
+_log.setLevel(logging.INFO)
+if not _log.handlers:
+    _log.addHandler(logging.StreamHandler())
 
 
 @app.query()

@@ -69,6 +69,7 @@ def _begin() -> None:
     die_with_parent()
     os.umask(0o077)
     torch.set_num_threads(1)
+    logging.getLogger("fedehr").setLevel(logging.INFO)
 
 
 def _carry_out(piece: Piece[Result]) -> Result:
