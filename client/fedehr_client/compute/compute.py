@@ -72,7 +72,7 @@ def choose_compute(config: ComputeConfig, study: StudyConfig | None = None) -> C
     """
     device = choose_device(config.device)
     set_determinism(config.deterministic, device)
-    precision = choose_precision(config.precision, device)
+    precision = choose_precision(config.precision, device, study.model.hidden if study else None)
     attention = choose_attention(config.attention, device, precision, study)
     return Compute(
         device=device,

@@ -34,6 +34,9 @@ def test_a_cpu_takes_bf16_only_with_units_for_it(
 ) -> None:
     _cpu_with(monkeypatch, **{unit: True, "avx2": True})
     assert choose_precision("auto", CPU) == "bf16"
+    assert choose_precision("auto", CPU, hidden=256) == "bf16"
+    assert choose_precision("auto", CPU, hidden=64) == "fp32"
+    assert choose_precision("bf16", CPU, hidden=64) == "bf16"
     _cpu_with(monkeypatch, **{unit: False, "avx2": True})
     assert choose_precision("auto", CPU) == "fp32"
     with pytest.raises(ConfigError, match=r"precision = 'bf16' and this CPU has no units"):
