@@ -14,7 +14,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 BEGIN = "<!-- figures: begin; written by `make performance-page` -->"
 END = "<!-- figures: end -->"
-NOT_MEASURED = "not measured yet"
+NOT_MEASURED = "not measured"
 CONTEXTS = (512, 2_048)
 _RATE = "events_a_cpu_second"
 
@@ -147,7 +147,7 @@ def _memory(record: dict[str, Any] | None) -> str:
 def _gpu(record: dict[str, Any] | None) -> str:
     title = "### On a GPU"
     if record is None:
-        return f"{title}\n\n{NOT_MEASURED}: `make bench-gpu` on a machine with one."
+        return f"{title}\n\nNot measured yet: `make bench-gpu` on a machine with one."
     figures = record["figures"]
     steps = [step for step in figures["steps"] if "failed" not in step]
     memory = {found["size"]: found for found in figures["memory"] if "size" in found}
@@ -187,7 +187,7 @@ def _cell(figures: dict[str, Any], key: str, form: str, missing: str = NOT_MEASU
 
 def _measured_on(record: dict[str, Any] | None) -> str:
     if record is None:
-        return f"{NOT_MEASURED.capitalize()}."
+        return "Not measured yet."
     machine = record["machine"]
     device = machine.get("device") or f"{machine['processor']}, {machine['num_cpus']} CPUs"
     versions = machine.get("versions", {})

@@ -75,14 +75,14 @@ def test_every_figure_stands_in_its_row(folder: Path) -> None:
 
 
 def test_what_was_not_measured_is_said_to_be(folder: Path) -> None:
-    assert "not measured yet: `make bench-gpu`" in page.figures_text(folder)
+    assert "Not measured yet: `make bench-gpu`" in page.figures_text(folder)
     step = json.loads((folder / "step.json").read_text())["figures"]
     del step["context_2048_to_bert"]
     _write(folder, "step", step, MACHINE)
     (folder / "memory.json").unlink()
     text = page.figures_text(folder)
-    assert "| not measured yet | 4 and 10 |" in _line(text, "dropout off on both")
-    assert _line(text, "ours, base |") == "| ours, base | not measured yet |  |"
+    assert "| not measured | 4 and 10 |" in _line(text, "dropout off on both")
+    assert _line(text, "ours, base |") == "| ours, base | not measured |  |"
 
 
 def test_a_gpu_is_shown_and_what_failed_on_it_is_not(folder: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_gpu_is_shown_and_what_failed_on_it_is_not(folder: Path) -> None:
     assert _line(text, "share of the same run's matrix rate |").endswith("| 37% |")
     assert _line(text, "share of waiting").endswith("| 1.2% |")
     assert _line(text, "kilobytes a token | 81 |")
-    assert _line(text, "kilobytes a token, checkpointing | not measured yet |")
+    assert _line(text, "kilobytes a token, checkpointing | not measured |")
     assert _line(text, "token budget found | 98,304 |")
     assert "36 x 2048" in text
 
