@@ -32,7 +32,7 @@ def _batch(lengths: list[int]) -> EventBatch:
     num = sum(lengths)
     boundaries = [0, *accumulate(lengths)]
     return EventBatch(
-        torch.arange(num) % NUM_TOKENS, torch.arange(num) * 1.5, torch.rand(num),
+        torch.arange(num) % NUM_TOKENS, torch.arange(num) * 1.5, torch.arange(num) / 100,
         torch.arange(num) % 8, torch.arange(num) % 4, torch.tensor(boundaries), boundaries,
     )  # fmt: skip
 
