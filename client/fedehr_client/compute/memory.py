@@ -39,7 +39,10 @@ class MemoryEstimate:
       a time has all of the above.
     - Logits are of the hidden positions alone, in float32, three times.
     - A layer's backward pass has the gradients of SwiGLU's four tensors and of four streams at
-      once. It comes after the logits are gone, so the greater of the two counts.
+      once; with checkpointing all of the layer. It comes after the logits are gone, so the
+      greater of the two counts.
+    - It is what is in use. On a CPU glibc may hold up to as much again between blocks below
+      32 MB, as it did for `base` with checkpointing.
 
     Attributes:
         weights: the model's parameters, and their copies in a lower precision.
@@ -48,7 +51,7 @@ class MemoryEstimate:
         received: what came with the request, on a CPU.
         activations: a token.
         logits: a token, on average.
-        backward: a token, of one layer's backward pass.
+        backward: a token, what one layer at a time has.
     """
 
     weights: int
@@ -124,7 +127,7 @@ def estimate_memory(
         received=copies_received * parameters * _FLOAT,
         activations=sum(part.kept(compute, frozen=frozen) for part in layers),
         logits=logits,
-        backward=max(part.backward(compute) for part in layers),
+        backward=max(part.backward(compute, frozen=frozen) for part in layers),
     )
 
 
@@ -151,9 +154,9 @@ class _Layers:
         stream = _FLOAT * self.hidden
         ends = 3 * stream + _FLOAT * self.hidden // self.heads
         if frozen:
-            return self.share * (ends + self._whole(compute))
+            return self.share * ends
         if compute.checkpointing:
-            return self.share * (ends + self.num * stream + self._whole(compute))
+            return self.share * (ends + self.num * stream)
         return self.share * (ends + self.num * self._whole(compute))
 
     def _whole(self, compute: Compute) -> float:
@@ -164,9 +167,13 @@ class _Layers:
         products = (inputs + 3 + mixed) * self.hidden + 4 * self.inner
         return 4 * _FLOAT * self.hidden + size * products + _FLOAT * (self.heads + 2)
 
-    def backward(self, compute: Compute) -> float:
-        """Bytes a token of gradients within one layer."""
-        return self.share * bytes_of(compute.precision) * 4 * (self.hidden + self.inner)
+    def backward(self, compute: Compute, *, frozen: bool) -> float:
+        """Bytes a token that only one layer at a time has."""
+        size = bytes_of(compute.precision)
+        if frozen or compute.checkpointing:
+            # What it keeps goes while its gradients come.
+            return self.share * (self._whole(compute) + size * self.inner)
+        return self.share * size * 4 * (self.hidden + self.inner)
 
 
 def _pretraining_layers(study: StudyConfig) -> list[_Layers]:
