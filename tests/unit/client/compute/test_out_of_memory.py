@@ -41,8 +41,8 @@ def test_the_same_weights_come_out_with_little_memory(
         for name, expected in unlimited.items():
             scale = max(1e-3, float(np.abs(expected).max()))
             np.testing.assert_allclose(found[name], expected, atol=2e-2 * scale, rtol=0)
-                # AdamW makes whole steps of gradients near 0, rounding and all.
-                assert float(np.abs(found[name] - expected).mean()) < 1e-5 * scale
+            # AdamW makes whole steps of gradients near 0, rounding and all.
+            assert float(np.abs(found[name] - expected).mean()) < 1e-5 * scale
 
 
 def test_one_sequence_that_does_not_fit_is_said_so(tmp_path: Path) -> None:
