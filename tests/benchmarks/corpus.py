@@ -89,7 +89,7 @@ def single_sequence(length: int) -> MaskedBatch:
         torch.tensor([0, length]), [0, length],
     )  # fmt: skip
     positions = torch.arange(0, length, 3)
-    return MaskedBatch(stream, positions, stream.tokens[positions].clone(), positions.numel())
+    return MaskedBatch.of(stream, positions, stream.tokens[positions].clone())
 
 
 def make_corpus(folder: Path) -> Corpus:

@@ -6,10 +6,12 @@ from itertools import pairwise
 from fedehr_shared.config.model import ModelConfig
 
 FORMULA = (
-    "3 x [2 T layers (4 d^2 + 3 d inner) + 4 layers d sum(L^2) + 2 M d V]: forward and twice that "
-    "for backward; T tokens, L a subject's tokens, M hidden positions, V the vocabulary, d the "
-    "width, inner SwiGLU's width; norms, rotations, sums, the optimizer and what is computed "
-    "again in the backward pass count as nothing"
+    "3 x [2 W T (layers - 1) + 4 d^2 T + 2 (W - 2 d^2) M + 4 d (layers - 1) sum(L^2) + "
+    "4 d sum(L H) + 2 M d V], W = 4 d^2 + 3 d inner: forward and twice that for backward; T tokens, "
+    "L a subject's tokens and H its hidden ones, M hidden positions, V the vocabulary, d the "
+    "width, inner SwiGLU's width. The last layer has keys and values of all tokens and all else "
+    "of hidden ones. Norms, rotations, sums, the optimizer and what is computed again in the "
+    "backward pass count as nothing"
 )
 
 
@@ -29,7 +31,7 @@ class StepFlops:
 
     @classmethod
     def of(
-        cls, size: ModelConfig, num_tokens: int, boundaries: list[int], num_hidden: int
+        cls, size: ModelConfig, num_tokens: int, boundaries: list[int], hidden: list[int]
     ) -> "StepFlops":
         """Of a step over the sequences between `boundaries`.
 
@@ -37,16 +39,20 @@ class StepFlops:
             size: the encoder's.
             num_tokens: the vocabulary's size.
             boundaries: `[sequences + 1]`, where each sequence begins.
-            num_hidden: hidden positions.
+            hidden: `[sequences + 1]`, where each sequence's hidden positions begin among all.
         """
         lengths = [end - begin for begin, end in pairwise(boundaries)]
+        wanted = [end - begin for begin, end in pairwise(hidden)]
         inner = 8 * ((size.hidden * 8 // 3 + 7) // 8)
-        weights = size.layers * (4 * size.hidden**2 + 3 * size.hidden * inner)
-        squares = sum(length**2 for length in lengths)
+        layer = 4 * size.hidden**2 + 3 * size.hidden * inner
+        of_all = layer * (size.layers - 1) + 2 * size.hidden**2
+        of_wanted = layer - 2 * size.hidden**2
+        squares = sum(length**2 for length in lengths) * (size.layers - 1)
+        last = sum(length * num for length, num in zip(lengths, wanted, strict=True))
         return cls(
-            linear=3.0 * 2 * sum(lengths) * weights,
-            attention=3.0 * 4 * size.layers * size.hidden * squares,
-            head=3.0 * 2 * num_hidden * size.hidden * num_tokens,
+            linear=3.0 * 2 * (sum(lengths) * of_all + sum(wanted) * of_wanted),
+            attention=3.0 * 4 * size.hidden * (squares + last),
+            head=3.0 * 2 * sum(wanted) * size.hidden * num_tokens,
         )
 
     @property

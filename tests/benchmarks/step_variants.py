@@ -89,6 +89,9 @@ def our_variants(size: ModelConfig, num_tokens: int, context: int) -> dict[str, 
     def dense(masked: MaskedBatch) -> torch.Tensor:
         return dense_loss(model, masked)
 
+    def whole(masked: MaskedBatch) -> torch.Tensor:
+        return whole_loss(model, masked)
+
     def padded(masked: MaskedBatch) -> MaskedBatch:
         return fill_up(masked, context)
 
@@ -98,6 +101,7 @@ def our_variants(size: ModelConfig, num_tokens: int, context: int) -> dict[str, 
     return {
         "ours": variant(_as_it_is, model),
         "ours_as_it_comes": variant(_as_it_is, as_it_comes),
+        "ours_whole_layers": variant(_as_it_is, whole),
         "ours_dense_head": variant(_as_it_is, dense),
         "ours_padded_attention": variant(_as_it_is, by("padded")),
         "ours_padded": variant(padded, model),
@@ -142,6 +146,13 @@ def in_own_precision(loss: Loss, prepared: Any) -> torch.Tensor:
     device = torch.device("cpu")
     with autocast(device, choose_precision("auto", device)):
         return loss(prepared)
+
+
+def whole_loss(model: PretrainingModel, masked: MaskedBatch) -> torch.Tensor:
+    """The loss of our model whose last layer computes every position. A scalar."""
+    encoded = model.encoder(masked.batch)[masked.positions]
+    logits = functional.linear(encoded, model.encoder.token_embedding.weight, model.output_bias)
+    return functional.cross_entropy(logits, masked.targets)
 
 
 def dense_loss(model: PretrainingModel, masked: MaskedBatch) -> torch.Tensor:

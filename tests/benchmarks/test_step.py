@@ -21,6 +21,7 @@ from bert import IGNORED, PaddedBatch
 from corpus import NUM_TOKENS, Corpus
 from step_flops import FORMULA, StepFlops
 from step_variants import StepVariant, bert_variants, our_variants
+from torch.utils.flop_counter import FlopCounterMode
 
 from fedehr_client.compute.precision import choose_precision
 from fedehr_shared.config.masking import MaskingConfig
@@ -40,11 +41,12 @@ RATIOS = {
     "to_bert_default_both_own_precision": ("ours_as_it_comes", "bert_default_own_precision"),
     "to_bert_default_longest": ("ours", "bert_default_to_longest"),
     "to_bert_both_dense_head": ("ours_dense_head", "bert_to_context"),
-    "to_bert_both_sparse_head": ("ours", "bert_sparse_head"),
+    "to_bert_both_sparse_head": ("ours_whole_layers", "bert_sparse_head"),
     "to_ours_padded": ("ours", "ours_padded"),
     "to_ours_padded_both_dense_head": ("ours_dense_head", "ours_padded_dense_head"),
     "to_ours_padded_attention": ("ours", "ours_padded_attention"),
-    "of_sparse_head": ("ours", "ours_dense_head"),
+    "of_last_layer": ("ours", "ours_whole_layers"),
+    "of_sparse_head": ("ours_whole_layers", "ours_dense_head"),
     "of_own_precision": ("ours_as_it_comes", "ours"),
     "of_dropout_off": ("bert_to_context", "bert_default_to_context"),
 }
@@ -140,7 +142,7 @@ def _time_round(
         seconds[name] = time.process_time() - begin
         if name == "ours":
             sgemm = _sgemm_rate()
-    flops = StepFlops.of(SIZE, NUM_TOKENS, masked.batch.boundaries, masked.positions.numel())
+    flops = StepFlops.of(SIZE, NUM_TOKENS, masked.batch.boundaries, masked.hidden.boundaries)
     return seconds | {"sgemm_rate": sgemm, "our_rate": flops.total / seconds["ours"]}
 
 
@@ -181,7 +183,7 @@ def _facts(corpus: Corpus, setting: Setting, masked: MaskedBatch) -> dict[str, A
     """What is timed: how well the few subjects stand for the corpus, and what a step costs."""
     rows = corpus.typical_rows(setting.num_subjects, setting.context)
     lengths = corpus.num_events(setting.context)
-    flops = StepFlops.of(SIZE, NUM_TOKENS, masked.batch.boundaries, masked.positions.numel())
+    flops = StepFlops.of(SIZE, NUM_TOKENS, masked.batch.boundaries, masked.hidden.boundaries)
     num_events = int(lengths[rows].sum())
     return {
         "lengths": lengths[rows].tolist(),
@@ -207,10 +209,17 @@ def _check_equal_work(variants: dict[str, StepVariant], masked: MaskedBatch, con
     with torch.no_grad():
         losses = [
             float(variants[name].loss(masked))
-            for name in ("ours", "ours_dense_head", "ours_padded_attention")
+            for name in ("ours", "ours_whole_layers", "ours_dense_head", "ours_padded_attention")
         ]
     assert max(losses) - min(losses) < 1e-4
     model: Any = variants["ours"].model
     weights = sum(p.numel() for p in model.encoder.blocks.parameters() if p.dim() == 2)
-    flops = StepFlops.of(SIZE, NUM_TOKENS, masked.batch.boundaries, masked.positions.numel())
-    assert flops.linear == 6.0 * masked.batch.tokens.numel() * weights
+    boundaries = masked.batch.boundaries
+    all_hidden = StepFlops.of(SIZE, NUM_TOKENS, boundaries, boundaries)
+    assert all_hidden.linear == 6.0 * masked.batch.tokens.numel() * weights
+    flops = StepFlops.of(SIZE, NUM_TOKENS, boundaries, masked.hidden.boundaries)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        variants["ours"].loss(masked)
+    products = counter.get_flop_counts()["Global"]
+    counted = sum(num for name, num in products.items() if "mm" in str(name))
+    assert 3 * counted == pytest.approx(flops.linear + flops.head, rel=1e-3)

@@ -43,7 +43,7 @@ class StepRates:
             note = {}
             steps |= self._bert(size, masked, context)
         seconds = self._interleaved(steps)
-        flops = StepFlops.of(size, NUM_TOKENS, masked.batch.boundaries, masked.positions.numel())
+        flops = StepFlops.of(size, NUM_TOKENS, masked.batch.boundaries, masked.hidden.boundaries)
         matmul_rate = 2 * self._plan.matmul**3 / seconds.pop("matmul")
         found: dict[str, Any] = {
             "size": size_name, "context": context, "events": num_events,

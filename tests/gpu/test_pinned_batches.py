@@ -20,7 +20,7 @@ def test_a_pinned_batch_is_the_same_on_the_device() -> None:
         torch.randint(0, 8, (size,)), torch.randint(0, 4, (size,)),
         torch.tensor([0, 40, size]), [0, 40, size],
     )  # fmt: skip
-    masked = MaskedBatch(batch, torch.arange(0, size, 3), batch.tokens[::3].clone(), size // 3)
+    masked = MaskedBatch.of(batch, torch.arange(0, size, 3), batch.tokens[::3].clone())
     labelled = LabelledBatch(batch, torch.rand(2, 3), torch.tensor([2, 2, 2]))
     device = torch.device("cuda")
     for made in (masked, labelled):

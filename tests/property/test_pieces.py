@@ -69,7 +69,7 @@ def masked_batches(draw: st.DrawFn) -> MaskedBatch:
     positions = torch.from_numpy(hidden)
     targets = batch.tokens[positions]
     batch.tokens[positions] = MASK
-    return MaskedBatch(batch, positions, targets, positions.numel())
+    return MaskedBatch.of(batch, positions, targets)
 
 
 @st.composite
@@ -169,7 +169,8 @@ def _gradient(model: nn.Module, loss: torch.Tensor) -> tuple[float, torch.Tensor
     """The loss, and all of the model's gradient in one vector."""
     model.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    parts = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
+    parts = [gradient.flatten() for gradient in gradients]
     return float(loss.detach()), torch.cat(parts)
 
 

@@ -1,6 +1,7 @@
 """Round plans: one schedule over a whole phase, every subject once an epoch, no small round."""
 
 import math
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -163,8 +164,16 @@ def test_no_round_and_no_clock_rests_on_a_few_subjects(
             config, np.arange(of_row.size), number, seed=SEED, min_cell=1
         )  # the same rows, unless a batch's size hangs on the count that is told
         if not config.batch_subjects:
-            seen = set(np.concatenate([of_row[free.rows(s)] for s in free.steps]).tolist())
-            assert len(seen - {-1}) < min_cell
+            # One row less than so many, a site of the same told count would have been one of few.
+            told = of_row.size - of_row.size % min_cell
+            rows = np.concatenate([free.rows(s) for s in free.steps])
+            longest = max(
+                sum(1 for s in free.steps if free.epoch(s) == epoch)
+                for epoch in {free.epoch(s) for s in free.steps}
+            )
+            repeats = told < free.steps_per_epoch
+            is_small = (longest - repeats) * told < (min_cell - repeats) * free.steps_per_epoch
+            assert is_small or len(set(of_row[rows].tolist()) - {-1}) < min_cell
         return
 
     def num_seen(num_steps: int) -> int:
@@ -173,7 +182,37 @@ def test_no_round_and_no_clock_rests_on_a_few_subjects(
 
     assert 1 <= plan.least_steps <= plan.num_steps
     assert num_seen(plan.least_steps) >= min_cell
-    assert plan.least_steps == 1 or num_seen(plan.least_steps - 1) < min_cell
+
+
+@given(
+    cells=st.integers(1, 30),
+    more=st.integers(1, 10),
+    length=lengths,
+    per_epoch=st.one_of(st.integers(1, 30), st.integers(900, 1_100)),
+    number=st.integers(1, 6),
+)
+def test_neither_the_clock_nor_a_refusal_tells_a_site_s_exact_size(
+    *, cells: int, more: int, length: Any, per_epoch: int, number: int
+) -> None:
+    """With a clock of no time a site takes exactly its least steps, and reports them."""
+    config = _config(length, rounds=6, steps_per_epoch=per_epoch, minutes_per_round=1e-9)
+
+    def told(num: int) -> int | None:
+        try:
+            return _plan(config, num, number, 11).least_steps
+        except TooFewSubjectsError:
+            return None
+
+    assert told(11 * cells) == told(11 * cells + more)
+
+
+def test_few_people_with_many_rows_are_refused_at_once() -> None:
+    config = OptimizationConfig(steps_per_epoch=100_000, epochs_per_round=1_000)
+    rows = np.repeat(np.arange(10), 3)
+    began = time.process_time()
+    with pytest.raises(TooFewSubjectsError):
+        RoundPlan.of(config, rows, 1, seed=SEED, min_cell=11)
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional
 
 from fedehr_shared.model.attention.backends import AttentionBackend, attention_backend
-from fedehr_shared.model.attention.layout import SequenceLayout
+from fedehr_shared.model.attention.layout import AttentionLayout
 from fedehr_shared.model.rotary import rotate
 
 
@@ -35,23 +35,34 @@ class EncoderBlock(nn.Module):
         self.down = nn.Linear(inner, hidden, bias=False)
 
     def forward(
-        self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, layout: SequenceLayout
+        self,
+        x: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        layout: AttentionLayout,
+        index: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """One layer. `[tokens, hidden]` to the same.
+        """One layer. `[tokens, hidden]` to the same, or to `[places, hidden]`.
 
         Args:
             x: the stream.
             cos: `[tokens, 1, head_size / 2]`, with `sin` the turns of `rotary_angles`.
             sin: as `cos`.
-            layout: where the sequences lie.
+            layout: who asks and who is asked.
+            index: `[places]` int64, the tokens that ask, whose encodings alone are wanted: all
+                tokens are seen by them, and nothing else is computed. None: all.
         """
         normed = self.attention_norm(x)
-        query, key, value = (
-            projection(normed).unflatten(-1, (self.num_heads, -1))
-            for projection in (self.q, self.k, self.v)
-        )
-        mixed = self.attention(rotate(query, cos, sin), rotate(key, cos, sin), value, layout)
+        key, value = self._in_heads(self.k(normed)), self._in_heads(self.v(normed))
+        key = rotate(key, cos, sin)
+        if index is not None:
+            x, normed, cos, sin = (part.index_select(0, index) for part in (x, normed, cos, sin))
+        query = rotate(self._in_heads(self.q(normed)), cos, sin)
+        mixed = self.attention(query, key, value, layout)
         x = x + self.o(mixed.flatten(-2))
         normed = self.feed_norm(x)
         out: torch.Tensor = x + self.down(functional.silu(self.gate(normed)) * self.up(normed))
         return out
+
+    def _in_heads(self, x: torch.Tensor) -> torch.Tensor:
+        return x.view(-1, self.num_heads, x.shape[1] // self.num_heads)

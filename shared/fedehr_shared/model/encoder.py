@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 from fedehr_shared.config.model import ModelConfig
-from fedehr_shared.model.attention.layout import SequenceLayout
 from fedehr_shared.model.stack import BlockStack
 from fedehr_shared.tokens.batch import MAX_VISITS, NUM_SEXES, EventBatch
+from fedehr_shared.tokens.places import Places
 
 
 class EventEncoder(nn.Module):
@@ -25,12 +25,17 @@ class EventEncoder(nn.Module):
         self.blocks = BlockStack(config.layers, config.hidden, config.heads)
         self.norm = nn.RMSNorm(config.hidden, eps=1e-6)
 
-    def forward(self, batch: EventBatch) -> torch.Tensor:
+    def forward(self, batch: EventBatch, places: Places | None = None) -> torch.Tensor:
         """Encode a batch.
 
-        Shape: `[tokens, hidden]`.
+        Args:
+            batch: the stream.
+            places: the tokens whose encodings are wanted; None: all. The last layer computes
+                them alone: a step of masked events then saves the greater part of a layer.
+
+        Shape: `[tokens, hidden]`, or `[places, hidden]`.
         """
         x = self.token_embedding(batch.tokens) + self.age_projection(batch.ages[:, None])
         x = x + self.visit_embedding(batch.visits) + self.sex_embedding(batch.sexes)
-        normed: torch.Tensor = self.norm(self.blocks(x, batch.hours, SequenceLayout.of(batch)))
+        normed: torch.Tensor = self.norm(self.blocks(x, batch.hours, batch, places))
         return normed

@@ -47,12 +47,22 @@ class PretrainingModel(nn.Module):
         Shape: a scalar.
         """
         shown = piece.views if isinstance(piece, ViewPairs) else piece
+        if self.contrastive is None:
+            # A masked autoencoder's decoder reads all that is visible.
+            places = shown.hidden if isinstance(shown, MaskedBatch) else None
+            return self._naming_loss(self.encoder(shown.batch, places), shown, output_offset)
         encoded = self.encoder(shown.batch)
-        loss: torch.Tensor = encoded.new_zeros(())
-        if self.naming is not None:
-            loss = loss + self.naming(encoded, shown, self._output(output_offset))
-        if self.contrastive is not None:
-            loss = loss + self._contrastive_weight * self.contrastive(encoded, piece)
+        loss: torch.Tensor = self._contrastive_weight * self.contrastive(encoded, piece)
+        if self.naming is None:
+            return loss
+        read = encoded[shown.positions] if isinstance(shown, MaskedBatch) else encoded
+        return loss + self._naming_loss(read, shown, output_offset)
+
+    def _naming_loss(
+        self, read: torch.Tensor, shown: MaskedBatch | VisibleBatch, offset: torch.Tensor | None
+    ) -> torch.Tensor:
+        assert self.naming is not None
+        loss: torch.Tensor = self.naming(read, shown, self._output(offset))
         return loss
 
     def _output(self, offset: torch.Tensor | None) -> TiedOutput:

@@ -8,10 +8,11 @@ from torch.utils.checkpoint import checkpoint
 
 from fedehr_shared.model.attention.backends import AttentionBackend, attention_backend
 from fedehr_shared.model.attention.flex import attend_flex
-from fedehr_shared.model.attention.layout import SequenceLayout
+from fedehr_shared.model.attention.layout import AttentionLayout, SequenceLayout, Stream
 from fedehr_shared.model.attention.varlen import attend_varlen
 from fedehr_shared.model.block import EncoderBlock
 from fedehr_shared.model.rotary import rotary_angles
+from fedehr_shared.tokens.places import Places
 
 
 class BlockStack(nn.ModuleList):
@@ -27,23 +28,45 @@ class BlockStack(nn.ModuleList):
         self.head_size = hidden // heads
         self.checkpointing = False
 
-    def forward(self, x: torch.Tensor, hours: torch.Tensor, layout: SequenceLayout) -> torch.Tensor:
-        """All layers. `[tokens, hidden]` to the same.
+    def forward(
+        self, x: torch.Tensor, hours: torch.Tensor, stream: Stream, places: Places | None = None
+    ) -> torch.Tensor:
+        """All layers. `[tokens, hidden]` to the same, or to `[places, hidden]`.
 
         Args:
             x: the stream.
             hours: `[tokens]`, since each sequence's first event.
-            layout: where the sequences lie.
+            stream: where the sequences lie.
+            places: the tokens whose encodings are wanted: the last layer computes no others.
+                None: all.
         """
-        if self[0].attention is attend_flex:
+        whole = SequenceLayout.of(stream)
+        turns = rotary_angles(hours, self.head_size)
+        all_see_all = AttentionLayout(whole, whole)
+        blocks = list(self)
+        for block in blocks[:-1]:
+            x = self._through(block, x, turns, all_see_all, None)
+        if places is None:
+            return self._through(blocks[-1], x, turns, all_see_all, None)
+        some_see_all = AttentionLayout(SequenceLayout.of(places), whole)
+        return self._through(blocks[-1], x, turns, some_see_all, places.index)
+
+    def _through(
+        self,
+        block: nn.Module,
+        x: torch.Tensor,
+        turns: tuple[torch.Tensor, torch.Tensor],
+        layout: AttentionLayout,
+        index: torch.Tensor | None,
+    ) -> torch.Tensor:
+        if block.attention is attend_flex and layout.queries.num_tokens:
             _ = layout.block_mask  # made here, lest a compiled layer trace its making
-        cos, sin = rotary_angles(hours, self.head_size)
-        for block in self:
-            if self.checkpointing and torch.is_grad_enabled():
-                x = checkpoint(block, x, cos, sin, layout, use_reentrant=False)
-            else:
-                x = block(x, cos, sin, layout)
-        return x
+        encoded: torch.Tensor
+        if self.checkpointing and torch.is_grad_enabled():
+            encoded = checkpoint(block, x, *turns, layout, index, use_reentrant=False)
+        else:
+            encoded = block(x, *turns, layout, index)
+        return encoded
 
 
 def set_attention(model: nn.Module, name: str) -> None:

@@ -10,6 +10,7 @@ from fedehr_shared.config.masking import MaskingConfig
 from fedehr_shared.tokens.batch import EventBatch
 from fedehr_shared.tokens.budget import ranges_within
 from fedehr_shared.tokens.draws import keyed_draws
+from fedehr_shared.tokens.places import Places
 from fedehr_shared.vocabulary.vocabulary import MASK, SPECIAL_TOKENS
 
 _NUM_SPECIAL = len(SPECIAL_TOKENS)
@@ -21,16 +22,26 @@ class MaskedBatch:
 
     Attributes:
         batch: the stream as the model reads it.
-        positions: `[masked]` int64, the hidden positions, rising.
+        hidden: the hidden positions.
         targets: `[masked]` int64, the tokens that stood there.
         num_step_targets: hidden positions of the whole step that this is a piece of: the
             losses of its pieces add up to the mean over all of them.
     """
 
     batch: EventBatch
-    positions: torch.Tensor
+    hidden: Places
     targets: torch.Tensor
     num_step_targets: int
+
+    @classmethod
+    def of(cls, batch: EventBatch, positions: torch.Tensor, targets: torch.Tensor) -> "MaskedBatch":
+        """A whole step's batch, on the CPU, with its hidden positions `[masked]`, rising."""
+        return cls(batch, Places.of(positions, batch), targets, positions.numel())
+
+    @property
+    def positions(self) -> torch.Tensor:
+        """The hidden positions, rising. `[masked]` int64."""
+        return self.hidden.index
 
     @property
     def num_tokens(self) -> int:
@@ -45,24 +56,22 @@ class MaskedBatch:
             group: sequences that must stay together.
         """
         ranges = ranges_within(self.batch.boundaries, token_budget, group)
-        begins = [self.batch.boundaries[sequences.start] for sequences in ranges]
-        ends = [*begins[1:], self.batch.boundaries[-1]]
-        cuts = torch.searchsorted(self.positions, torch.tensor([*begins, ends[-1]])).tolist()
-        return [
-            MaskedBatch(
-                self.batch.cut(sequences),
-                self.positions[low:high] - begin,
-                self.targets[low:high],
-                self.num_step_targets,
-            )
-            for sequences, begin, low, high in zip(ranges, begins, cuts, cuts[1:], strict=False)
-        ]
+        return [self._cut(sequences) for sequences in ranges]
+
+    def _cut(self, sequences: range) -> "MaskedBatch":
+        cuts = self.hidden.boundaries
+        return MaskedBatch(
+            self.batch.cut(sequences),
+            self.hidden.cut(sequences, self.batch.boundaries[sequences.start]),
+            self.targets[cuts[sequences.start] : cuts[sequences.stop]],
+            self.num_step_targets,
+        )
 
     def to(self, device: torch.device) -> "MaskedBatch":
         """The same batch on `device`; a pinned one is copied while the processor goes on."""
         return MaskedBatch(
             self.batch.to(device),
-            self.positions.to(device, non_blocking=True),
+            self.hidden.to(device),
             self.targets.to(device, non_blocking=True),
             self.num_step_targets,
         )
@@ -71,7 +80,7 @@ class MaskedBatch:
         """The same batch in page-locked memory, from which CUDA copies without waiting."""
         return MaskedBatch(
             self.batch.pinned(),
-            self.positions.pin_memory(),
+            self.hidden.pinned(),
             self.targets.pin_memory(),
             self.num_step_targets,
         )
@@ -146,7 +155,7 @@ class EventMasker:
         shown[chosen] = self._shown(tokens[chosen], draws[chosen], generator)
         stream = replace(batch, tokens=torch.from_numpy(shown))
         targets = torch.from_numpy(tokens[chosen])
-        return MaskedBatch(stream, torch.from_numpy(chosen), targets, int(chosen.size))
+        return MaskedBatch.of(stream, torch.from_numpy(chosen), targets)
 
     def _draws(
         self,

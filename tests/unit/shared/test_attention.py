@@ -13,7 +13,7 @@ from fedehr_shared.config.model import SIZES, ModelConfig
 from fedehr_shared.errors import ConfigError
 from fedehr_shared.model.attention import flex
 from fedehr_shared.model.attention.backends import attention_backend, available
-from fedehr_shared.model.attention.layout import SequenceLayout
+from fedehr_shared.model.attention.layout import AttentionLayout, SequenceLayout
 from fedehr_shared.model.attention.padded import attend_padded
 from fedehr_shared.model.encoder import EventEncoder
 from fedehr_shared.model.stack import compile_blocks, set_attention
@@ -72,7 +72,8 @@ def test_flex_attention_is_the_padded_reference(monkeypatch: pytest.MonkeyPatch)
     compiled = torch.compile(flex_attention, backend="eager", dynamic=True)
     monkeypatch.setattr(flex, "_compiled", lambda: compiled)
     for lengths in ([1], [1, 128, 3], [127, 129], [300, 5, 1, 260]):
-        layout = SequenceLayout.of(_batch(lengths))
+        whole = SequenceLayout.of(_batch(lengths))
+        layout = AttentionLayout(whole, whole)
         query, key, value = torch.randn(3, sum(lengths), 2, 16)
         with torch.no_grad():
             ours = flex.attend_flex(query, key, value, layout)

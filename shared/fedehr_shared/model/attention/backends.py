@@ -7,14 +7,14 @@ import torch
 
 from fedehr_shared.errors import ConfigError
 from fedehr_shared.model.attention.flex import attend_flex
-from fedehr_shared.model.attention.layout import SequenceLayout
+from fedehr_shared.model.attention.layout import AttentionLayout
 from fedehr_shared.model.attention.padded import attend_padded
 from fedehr_shared.model.attention.per_subject import attend_per_subject
 from fedehr_shared.model.attention.varlen import attend_varlen
 
 AttentionName = Literal["sdpa", "varlen", "flex", "padded"]
 AttentionBackend = Callable[
-    [torch.Tensor, torch.Tensor, torch.Tensor, SequenceLayout], torch.Tensor
+    [torch.Tensor, torch.Tensor, torch.Tensor, AttentionLayout], torch.Tensor
 ]
 
 _BACKENDS: dict[str, AttentionBackend] = {
@@ -27,7 +27,8 @@ assert set(_BACKENDS) == set(get_args(AttentionName))
 
 
 def attention_backend(name: str) -> AttentionBackend:
-    """The function of that name: query, key and value `[tokens, heads, head_size]` to the same.
+    """The function of that name: query `[queries, heads, head_size]`, key and value `[keys, heads,
+    head_size]` to what each query mixes, of the query's shape.
 
     Raises:
         ConfigError: there is none of that name.

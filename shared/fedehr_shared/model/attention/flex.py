@@ -10,34 +10,37 @@ from typing import Any
 import torch
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-from fedehr_shared.model.attention.layout import SequenceLayout
+from fedehr_shared.model.attention.layout import AttentionLayout, SequenceLayout
 
 BLOCK_SIZE = 128
 """Tokens. The kernels' own choice."""
 
 
 def attend_flex(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: SequenceLayout
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: AttentionLayout
 ) -> torch.Tensor:
-    """Mixed values. `[tokens, heads, head_size]` three times to the same."""
+    """Mixed values. `[queries, heads, head_size]` and twice `[keys, heads, head_size]` to the
+    first's shape."""
+    if not layout.queries.num_tokens:
+        return query
     query, key, value = (x.transpose(0, 1)[None] for x in (query, key, value))
     function = flex_attention if torch.compiler.is_compiling() else _compiled()
     mixed: torch.Tensor = function(query, key, value, block_mask=layout.block_mask)
     return mixed[0].transpose(0, 1)
 
 
-def document_mask(layout: SequenceLayout) -> BlockMask:
+def document_mask(layout: AttentionLayout) -> BlockMask:
     """Which blocks of keys each block of queries sees: those of its own sequences.
 
     As `create_block_mask` finds from all pairs of tokens, but without making them: they would
     take 4 GB for a stream of 64 k tokens.
     """
-    owners = layout.owners
+    asking, asked = layout.queries.owners, layout.keys.owners
 
     def same_sequence(
         batch: torch.Tensor, head: torch.Tensor, query: torch.Tensor, key: torch.Tensor
     ) -> torch.Tensor:
-        return owners[query] == owners[key]
+        return asking[query] == asked[key]
 
     seen, whole = _blocks_seen(layout)
     num_partial, partial = _in_order(seen & ~whole)
@@ -49,24 +52,32 @@ def document_mask(layout: SequenceLayout) -> BlockMask:
         full,
         BLOCK_SIZE=BLOCK_SIZE,
         mask_mod=same_sequence,
-        seq_lengths=(layout.num_tokens, layout.num_tokens),
+        seq_lengths=(layout.queries.num_tokens, layout.keys.num_tokens),
     )
 
 
-def _blocks_seen(layout: SequenceLayout) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pairs of blocks with any pair of one sequence, and those with no other. `[blocks, blocks]`.
+def _blocks_seen(layout: AttentionLayout) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pairs of blocks that may hold a pair of one sequence, and those that hold no other.
 
     A block's sequences lie side by side, so that it sees one run of blocks.
+
+    Shape: `[blocks of queries, blocks of keys]` twice.
     """
-    num_tokens, cu_seqlens = layout.num_tokens, layout.cu_seqlens
-    begins = torch.arange(0, num_tokens, BLOCK_SIZE, device=cu_seqlens.device)
-    ends = begins + BLOCK_SIZE
-    first = layout.owners[begins]
-    last = layout.owners[(ends - 1).clamp(max=num_tokens - 1)]
-    run_begins, run_ends = cu_seqlens[first][:, None], cu_seqlens[last + 1][:, None]
+    asking, asked = layout.queries, layout.keys
+    begins, ends = _blocks(asking)
+    first = asking.owners[begins]
+    last = asking.owners[(ends - 1).clamp(max=asking.num_tokens - 1)]
+    run_begins, run_ends = asked.cu_seqlens[first][:, None], asked.cu_seqlens[last + 1][:, None]
+    of_one = ((first == last) & (ends <= asking.num_tokens))[:, None]
+    begins, ends = _blocks(asked)
     seen = (begins < run_ends) & (ends > run_begins)
-    of_one = ((first == last) & (ends <= num_tokens))[:, None]
     return seen, of_one & (begins >= run_begins) & (ends <= run_ends)
+
+
+def _blocks(layout: SequenceLayout) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where each block begins, and where it would end if it were full. `[blocks]` twice."""
+    begins = torch.arange(0, layout.num_tokens, BLOCK_SIZE, device=layout.cu_seqlens.device)
+    return begins, begins + BLOCK_SIZE
 
 
 def _in_order(blocks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""`SequenceLayout`: where each sequence of a flat stream lies, as attention needs it."""
+"""`SequenceLayout`: where each sequence of a flat stream lies; `AttentionLayout`: of two."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,6 +48,11 @@ class SequenceLayout:
         )
 
     @property
+    def lengths(self) -> list[int]:
+        """Tokens of each sequence."""
+        return [end - begin for begin, end in pairwise(self.boundaries)]
+
+    @property
     def num_sequences(self) -> int:
         """The number of sequences."""
         return len(self.boundaries) - 1
@@ -70,9 +75,22 @@ class SequenceLayout:
         starts = self.cu_seqlens.long()[self.owners]
         return self.owners * self.max_length + index - starts
 
+
+@dataclass(frozen=True, eq=False)
+class AttentionLayout:
+    """Who asks and who is asked: each query sees the keys of its own sequence.
+
+    Attributes:
+        queries: the tokens that ask: all of the stream, or those of some places.
+        keys: all tokens of the same sequences.
+    """
+
+    queries: SequenceLayout
+    keys: SequenceLayout
+
     @cached_property
     def block_mask(self) -> "BlockMask":
-        """Which blocks of tokens see each other, for FlexAttention."""
+        """Which blocks of queries see which blocks of keys, for FlexAttention."""
         from fedehr_shared.model.attention.flex import document_mask
 
         return document_mask(self)

@@ -7,20 +7,24 @@ per-sample gradients.
 import torch
 from torch.nn import functional
 
-from fedehr_shared.model.attention.layout import SequenceLayout
+from fedehr_shared.model.attention.layout import AttentionLayout, SequenceLayout
 
 
 def attend_padded(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: SequenceLayout
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: AttentionLayout
 ) -> torch.Tensor:
-    """Mixed values. `[tokens, heads, head_size]` three times to the same."""
-    query, key, value = (_pad(x, layout) for x in (query, key, value))
-    lengths = layout.cu_seqlens.diff()
-    real = torch.arange(layout.max_length, device=lengths.device) < lengths[:, None]
+    """Mixed values. `[queries, heads, head_size]` and twice `[keys, heads, head_size]` to the
+    first's shape."""
+    asking, asked = layout.queries, layout.keys
+    if not asking.num_tokens:
+        return query
+    query, key, value = _pad(query, asking), _pad(key, asked), _pad(value, asked)
+    lengths = asked.cu_seqlens.diff()
+    real = torch.arange(asked.max_length, device=lengths.device) < lengths[:, None]
     mixed = functional.scaled_dot_product_attention(
         query, key, value, attn_mask=real[:, None, None, :]
     )
-    return mixed.transpose(1, 2).flatten(0, 1).index_select(0, layout.places)
+    return mixed.transpose(1, 2).flatten(0, 1).index_select(0, asking.places)
 
 
 def _pad(x: torch.Tensor, layout: SequenceLayout) -> torch.Tensor:

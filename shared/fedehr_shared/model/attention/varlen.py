@@ -12,14 +12,25 @@ Tested in tests/gpu.
 import torch
 from torch.nn.attention.varlen import varlen_attn
 
-from fedehr_shared.model.attention.layout import SequenceLayout
+from fedehr_shared.model.attention.layout import AttentionLayout
 
 
 def attend_varlen(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: SequenceLayout
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: AttentionLayout
 ) -> torch.Tensor:
-    """Mixed values. `[tokens, heads, head_size]` three times to the same."""
-    places, length = layout.cu_seqlens, layout.max_length
-    mixed = varlen_attn(query, key, value, places, places, length, length)
+    """Mixed values. `[queries, heads, head_size]` and twice `[keys, heads, head_size]` to the
+    first's shape."""
+    asking, asked = layout.queries, layout.keys
+    if not asking.num_tokens:
+        return query
+    mixed = varlen_attn(
+        query,
+        key,
+        value,
+        asking.cu_seqlens,
+        asked.cu_seqlens,
+        asking.max_length,
+        asked.max_length,
+    )
     assert isinstance(mixed, torch.Tensor)
     return mixed

@@ -4,7 +4,6 @@ import torch
 from torch import nn
 
 from fedehr_shared.config.model import ModelConfig
-from fedehr_shared.model.attention.layout import SequenceLayout
 from fedehr_shared.model.stack import BlockStack
 from fedehr_shared.tokens.batch import MAX_VISITS, NUM_SEXES
 from fedehr_shared.tokens.visible import VisibleBatch
@@ -44,8 +43,8 @@ class EventDecoder(nn.Module):
         x = mask.expand(whole.tokens.numel(), -1).index_copy(0, piece.places, inward)
         x = x + self.age_projection(whole.ages[:, None])
         x = x + self.visit_embedding(whole.visits) + self.sex_embedding(whole.sexes)
-        x = self.blocks(x, whole.hours, SequenceLayout.of(whole))
-        decoded: torch.Tensor = self.outward(self.norm(x[piece.masked.positions]))
+        x = self.blocks(x, whole.hours, whole, piece.masked.hidden)
+        decoded: torch.Tensor = self.outward(self.norm(x))
         return decoded
 
 

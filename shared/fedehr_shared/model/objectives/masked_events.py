@@ -16,10 +16,10 @@ class MaskedEvents(nn.Module):
         """The piece's share of the step's mean cross-entropy.
 
         Args:
-            encoded: `[tokens, hidden]`, the encodings of `masked.batch`.
+            encoded: `[masked, hidden]`, the encodings at the hidden positions of `masked.batch`.
             masked: the piece.
             output: what turns encodings into names.
 
         Shape: a scalar, in nats.
         """
-        return output.loss(encoded[masked.positions], masked)
+        return output.loss(encoded, masked)
