@@ -32,8 +32,8 @@ class RoundPlan:
         first_step: the round's first step.
         num_steps: steps of the round, unless the clock ends it before.
         num_total_steps: of all the phase's rounds.
-        least_steps: the first steps that together rest on `min_cell` subjects: no clock ends
-            the round before them.
+        least_steps: the first steps that together rest on `min_cell` subjects, at any site of
+            the same told count: no clock ends the round before them.
     """
 
     config: OptimizationConfig
@@ -57,9 +57,9 @@ class RoundPlan:
     ) -> "RoundPlan":
         """The plan of a round.
 
-        Numbers of steps leave the site, so they rest on the number of rows as the cell rule
-        tells it. With `batch_subjects` the rows beyond it are spread over an epoch's batches,
-        which then are a little larger.
+        Numbers of steps leave the site, as does whether a round is refused, so both rest on the
+        number of rows as the cell rule tells it. With `batch_subjects` the rows beyond it are
+        spread over an epoch's batches, which then are a little larger.
 
         Args:
             config: the phase's settings.
@@ -76,12 +76,16 @@ class RoundPlan:
         num_rows = int(subjects.size)
         if num_rows == 0:
             raise TooFewSubjectsError("the site has no subject to train on. Add records or labels.")
+        told = told_count(num_rows, min_cell)
         steps_per_epoch = config.steps_per_epoch
         if config.batch_subjects:
-            told = told_count(num_rows, min_cell)
             steps_per_epoch = max(1, math.ceil(told / config.batch_subjects))
         first = _end_of_round(config, steps_per_epoch, round_number - 1)
         last = _end_of_round(config, steps_per_epoch, round_number)
+        num_distinct = np.unique(subjects[subjects >= 0]).size
+        by_count = _steps_of_count(min_cell, told, range(first, last), steps_per_epoch)
+        if by_count is None or num_distinct < min_cell:
+            raise _too_few(min_cell)
         batches = (
             subjects[batch_rows(num_rows, step, steps_per_epoch, *seed)]
             for step in range(first, last)
@@ -94,7 +98,8 @@ class RoundPlan:
             first_step=first,
             num_steps=last - first,
             num_total_steps=_end_of_round(config, steps_per_epoch, config.rounds),
-            least_steps=_steps_to_see(min_cell, batches),
+            # Where subjects have several rows, or none with events, it may take more.
+            least_steps=max(by_count, _steps_to_see(min_cell, batches)),
         )
 
     @property
@@ -129,14 +134,38 @@ def _end_of_round(config: OptimizationConfig, steps_per_epoch: int, round_number
     return max(round_number, math.floor(epochs * steps_per_epoch + 0.5))
 
 
+def _steps_of_count(min_cell: int, num_rows: int, steps: range, steps_per_epoch: int) -> int | None:
+    """The first steps that see `min_cell` rows at every site of `num_rows` or more; None: not
+    even all of them are sure to.
+
+    `k` steps of one epoch see at least `k num_rows / steps_per_epoch` rows, rounded down; where
+    rows are repeated each step but the first counts so much, and the first one.
+    """
+    if num_rows < min_cell:
+        return None
+    repeats = int(num_rows < steps_per_epoch)
+    enough = repeats + -(-(min_cell - repeats) * steps_per_epoch // num_rows)
+    begin = steps.start
+    while begin < steps.stop:
+        end = min(steps.stop, (begin // steps_per_epoch + 1) * steps_per_epoch)
+        if end - begin >= enough:
+            return begin + enough - steps.start
+        begin = end
+    return None
+
+
 def _steps_to_see(min_cell: int, batches: Iterable[NDArray[np.int64]]) -> int:
     seen: set[int] = set()
     for num_steps, batch in enumerate(batches, start=1):
         seen.update(batch[batch >= 0].tolist())
         if len(seen) >= min_cell:
             return num_steps
-    raise TooFewSubjectsError(
-        f"a round of this study sees fewer than min_cell = {min_cell} of the site's subjects. In "
-        "the study lengthen the rounds (steps_per_round, epochs_per_round) or enlarge the "
-        "batches (steps_per_epoch, batch_subjects)."
+    raise _too_few(min_cell)
+
+
+def _too_few(min_cell: int) -> TooFewSubjectsError:
+    return TooFewSubjectsError(
+        f"a round of this study sees fewer than min_cell = {min_cell} of the site's subjects, as "
+        "the cell rule counts them. In the study lengthen the rounds (steps_per_round, "
+        "epochs_per_round) or enlarge the batches (steps_per_epoch, batch_subjects)."
     )
