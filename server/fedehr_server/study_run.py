@@ -58,7 +58,7 @@ class StudyRun:
                 "phase",
                 phase=work.phase,
                 round=0,
-                num_rounds=self._num_rounds(work.phase),
+                num_rounds=self._study.num_rounds(work.phase),
                 num_answers=num_sites,
             )
         if work.phase == "vocabulary":
@@ -128,7 +128,7 @@ class StudyRun:
             "round",
             phase=work.phase,
             round=work.round,
-            num_rounds=self._num_rounds(work.phase),
+            num_rounds=self._study.num_rounds(work.phase),
             num_answers=num_answers,
             missing=missing,
             **numbers,
@@ -172,10 +172,3 @@ class StudyRun:
         if self._vocabulary is None or self._state is None:
             raise WireError("training began before the vocabulary was there.")
         return self._vocabulary, self._state
-
-    def _num_rounds(self, phase: str) -> int:
-        rounds = {
-            "pretraining": self._study.pretraining.rounds,
-            "finetuning": self._study.finetuning.rounds,
-        }
-        return rounds.get(phase, 1)

@@ -119,6 +119,11 @@ class StudyConfig(Section):
         """SHA-256 of `to_json`, in hexadecimal."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
+    def num_rounds(self, phase: str) -> int:
+        """Rounds of a phase; those before and after training have one."""
+        rounds = {"pretraining": self.pretraining.rounds, "finetuning": self.finetuning.rounds}
+        return rounds.get(phase, 1)
+
     def with_seed(self, seed: int) -> "StudyConfig":
         """The same study with another seed (and so another digest)."""
         return self.model_copy(update={"seed": seed})

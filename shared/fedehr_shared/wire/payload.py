@@ -1,5 +1,6 @@
 """`Payload`: named arrays and named values, independent of the transport that carries them."""
 
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,7 +50,7 @@ class Payload:
         value = self._value(record, key)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise WireError(f"{record}.{key} is not a number. Use the same fedehr version.")
-        if not np.isfinite(value):
+        if not abs(value) <= sys.float_info.max:
             raise WireError(f"{record}.{key} is NaN or infinite. It was not used.")
         return float(value)
 

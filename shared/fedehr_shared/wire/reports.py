@@ -11,6 +11,9 @@ ROUND_METRICS = ("learning_rate", "grad_norm", "seconds", "code_entropy")
 the mean norm of the gradients before clipping, how long it trained, and in pre-training the
 entropy (nats) of its code frequencies."""
 
+_MOST = 1e12
+"""No honest number of a round is greater; sums and means over sites and rounds stay finite."""
+
 
 @dataclass(frozen=True)
 class TrainReport:
@@ -53,7 +56,7 @@ class TrainReport:
         """Read an answer.
 
         Raises:
-            WireError: a record is missing or wrong.
+            WireError: a record is missing or wrong, or a number is none that training finds.
         """
         if "update" not in payload.arrays:
             raise WireError("the answer holds no update.")
@@ -63,15 +66,20 @@ class TrainReport:
         num_steps = payload.integer("report", "num_steps")
         if num_steps < 1:
             raise WireError("the answer rests on no step.")
-        metrics = payload.values.get("metrics", {})
+        loss = payload.number("report", "loss")
+        keys = payload.values.get("metrics", {})
+        metrics = {key: payload.number("metrics", key) for key in keys}
+        for name, number in {"num_steps": num_steps, "loss": abs(loss), **metrics}.items():
+            if not 0 <= number <= _MOST:
+                raise WireError(f"the answer's {name} is below 0 or beyond all bounds.")
         return cls(
             site=payload.text("report", "site"),
             num_examples=num_examples,
             num_steps=num_steps,
-            loss=payload.number("report", "loss"),
+            loss=loss,
             update=payload.arrays["update"],
             moments=payload.arrays.get("moments"),
-            metrics={key: payload.number("metrics", key) for key in metrics},
+            metrics=metrics,
         )
 
 

@@ -9,6 +9,7 @@ from fedehr_shared.wire.payload import Arrays, Payload, Values
 
 Phase = Literal["vocabulary", "pretraining", "finetuning", "evaluation"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
+_MOST_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,14 @@ class WorkId:
             WireError: the text is no work id.
         """
         parts = text.split("/")
-        if len(parts) != 4 or parts[1] not in PHASES or not all(p.isdecimal() for p in parts[2:]):
+        if len(parts) != 4 or parts[1] not in PHASES or not all(map(_is_number, parts[2:])):
             raise WireError("a message holds no valid work id. Use the same fedehr version.")
         phase = next(name for name in PHASES if name == parts[1])
         return cls(parts[0], phase, int(parts[2]), int(parts[3]))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ class Work:
         """Read a request.
 
         Raises:
-            WireError: a record is missing or wrong, or the digest is not the study's.
+            WireError: a record is missing or wrong, the digest is not the study's, or the study
+                has no such round.
             ConfigError: the study is not valid here.
         """
         unknown = (set(payload.arrays) - {"model", "moments"}) | (set(payload.values) - {"work"})
@@ -81,6 +87,8 @@ class Work:
         study = StudyConfig.from_json(payload.text("work", "study"))
         if study.digest != work_id.digest:
             raise WireError("the study in the message is not the one that its digest names.")
+        if not 1 <= work_id.round <= study.num_rounds(work_id.phase):
+            raise WireError(f"the study has no round {work_id.round} of {work_id.phase}.")
         given = payload.values["work"]
         return cls(
             id=work_id,

@@ -163,6 +163,16 @@ def test_sites_that_took_other_numbers_of_steps_weigh_by_their_examples() -> Non
         ("metrics", "learning_rate", math.nan),
         ("metrics", "seconds", "quick"),
         ("metrics", "code_entropy", math.inf),
+        # Finite, and the mean over two sites would not be.
+        ("report", "loss", 1.7e308),
+        ("report", "loss", -1.7e308),
+        ("report", "loss", 10**400),
+        ("report", "num_steps", 10**400),
+        ("metrics", "seconds", -1.0),
+        ("metrics", "grad_norm", 1.7e308),
+        ("metrics", "tuning.death.num", -5.0),
+        ("metrics", "tuning.death.num", 1.7e308),
+        ("metrics", "tuning.death.auroc", 1e300),
     ],
 )
 def test_a_round_s_numbers_must_be_numbers(record: str, key: str, value: Any) -> None:

@@ -1,5 +1,6 @@
 """Requests and answers: what cannot be one is refused by name."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ def test_a_work_id_comes_back_from_its_text(
 
 @pytest.mark.parametrize(
     "text", ["", "a/b", "d/vocabulary/1", "d/training/1/1", "d/vocabulary/x/1",
-             "d/vocabulary/1/-1", "d/vocabulary/1/1/1", "d/vocabulary/1.0/1"],
+             "d/vocabulary/1/-1", "d/vocabulary/1/1/1", "d/vocabulary/1.0/1",
+             "d/vocabulary/\u0661/1", f"d/pretraining/{'9' * 5_000}/1"],
 )  # fmt: skip
 def test_what_is_no_work_id_is_refused(text: str) -> None:
     with pytest.raises(WireError):
@@ -57,6 +59,22 @@ def test_a_study_that_its_digest_does_not_name_is_refused(make_study: Any) -> No
     payload.values["work"]["study"] = make_study(seed=7).to_json()
     with pytest.raises(WireError, match="digest"):
         Work.from_payload(payload)
+
+
+@pytest.mark.parametrize(
+    ("phase", "number"),
+    [
+        ("pretraining", 0), ("pretraining", 3), ("pretraining", 999_999_999), ("finetuning", 1),
+        ("vocabulary", 2), ("evaluation", 0), ("evaluation", 2),
+    ],
+)  # fmt: skip
+def test_a_round_that_the_study_does_not_have_is_refused(
+    make_study: Any, phase: Any, number: int
+) -> None:
+    study = make_study(pretraining={"rounds": 2}, finetuning={"rounds": 0})
+    work = replace(_work(study), id=WorkId(study.digest, phase, number, 1))
+    with pytest.raises(WireError, match="round"):
+        Work.from_payload(work.to_payload())
 
 
 @pytest.mark.parametrize("study", ["", "[]", "{}", '{"name": "x", "shell": "rm"}'])
