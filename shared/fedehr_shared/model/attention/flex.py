@@ -21,7 +21,7 @@ def attend_flex(
 ) -> torch.Tensor:
     """Mixed values. `[queries, heads, head_size]` and twice `[keys, heads, head_size]` to the
     first's shape."""
-    if not layout.queries.num_tokens:
+    if not query.shape[0]:
         return query
     query, key, value = (x.transpose(0, 1)[None] for x in (query, key, value))
     function = flex_attention if torch.compiler.is_compiling() else _compiled()

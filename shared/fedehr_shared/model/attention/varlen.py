@@ -21,7 +21,7 @@ def attend_varlen(
     """Mixed values. `[queries, heads, head_size]` and twice `[keys, heads, head_size]` to the
     first's shape."""
     asking, asked = layout.queries, layout.keys
-    if not asking.num_tokens:
+    if not query.shape[0]:
         return query
     mixed = varlen_attn(
         query,
