@@ -53,6 +53,7 @@ RATIOS = (
     Row("the same, both with a dense head", "to_ours_padded_both_dense_head", "{:.1f}"),
     Row("**ours alone:** only attention padded", "to_ours_padded_attention", "{:.1f}"),
     Row("**ours alone:** sparse head, beside dense", "of_sparse_head", "{:.1f}"),
+    Row("**ours alone:** last layer at hidden positions", "of_last_layer", "{:.2f}"),
     Row("**ours alone:** {own_precision}, beside fp32", "of_own_precision", "{:.1f}"),
     Row("**BERT alone:** dropout off, beside 0.1", "of_dropout_off", "{:.1f}"),
     Row("share of the same run's sgemm rate, ours in fp32", "share_of_sgemm", "{:.0%}",

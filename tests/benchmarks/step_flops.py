@@ -7,10 +7,10 @@ from fedehr_shared.config.model import ModelConfig
 
 FORMULA = (
     "3 x [2 W T (layers - 1) + 4 d^2 T + 2 (W - 2 d^2) M + 4 d (layers - 1) sum(L^2) + "
-    "4 d sum(L H) + 2 M d V], W = 4 d^2 + 3 d inner: forward and twice that for backward; T tokens, "
-    "L a subject's tokens and H its hidden ones, M hidden positions, V the vocabulary, d the "
-    "width, inner SwiGLU's width. The last layer has keys and values of all tokens and all else "
-    "of hidden ones. Norms, rotations, sums, the optimizer and what is computed again in the "
+    "4 d sum(L H) + 2 M d V], W = 4 d^2 + 3 d inner: forward and twice that for backward; T "
+    "tokens, L a subject's tokens and H its hidden ones, M hidden positions, V the vocabulary, d "
+    "the width, inner SwiGLU's width. The last layer has keys and values of all tokens and all "
+    "else of hidden ones. Norms, rotations, sums, the optimizer and what is computed again in the "
     "backward pass count as nothing"
 )
 
