@@ -79,6 +79,8 @@ class StepTaker(Generic[Batch]):
         self._scaler = torch.amp.GradScaler(
             compute.device.type, enabled=compute.precision == "fp16"
         )
+        # Its scale is there from now on, wherever memory runs out.
+        self._scaler.scale(torch.zeros((), device=compute.device))
         self.num_rescaled_steps = 0
 
     def take(self, step: int, seed: int, batch: Batch) -> StepResult:
@@ -115,10 +117,18 @@ class StepTaker(Generic[Batch]):
                 raise loss_error(step, losses)
             if math.isfinite(norm):
                 return StepResult(math.fsum(losses), norm)
-            if not self._scaler.is_enabled() or self._scaler.get_scale() <= 1:
+            if not self._halves_scale():
                 raise self._located(step, seed, batch)
-            self._scaler.update()
             self.num_rescaled_steps += 1
+
+    def _halves_scale(self) -> bool:
+        """Whether fp16's loss scale went down: not where it is 1 already, nor where it is not to
+        blame, as the gradients are finite and only their norm is not."""
+        if not self._scaler.is_enabled() or self._scaler.get_scale() <= 1:
+            return False
+        scale = self._scaler.get_scale()
+        self._scaler.update()
+        return self._scaler.get_scale() < scale
 
     def _fitting(self, seed: int, batch: Batch) -> tuple[list[float], float]:
         """`_added_up`, with as many pieces as memory asks for."""
@@ -130,6 +140,8 @@ class StepTaker(Generic[Batch]):
                     raise
             # Outside the handler: the error's frames hold what filled the memory.
             self._optimizer.zero_grad(set_to_none=True)
+            # The scale stays; what was found of gradients that are gone does not.
+            self._scaler.update(self._scaler.get_scale())
             release_memory(self._compute.device)
             self._budget.lower(batch)
 

@@ -149,6 +149,49 @@ def test_an_overflow_of_fp16_takes_a_smaller_scale_and_the_same_batch() -> None:
     assert [float(optimizer.state[p]["step"]) for p in scaled.parameters()] == [3.0, 3.0]
 
 
+def test_a_norm_beyond_all_numbers_ends_a_step_though_no_scale_is_to_blame() -> None:
+    """Gradients of 1e30 are finite in float32, scaled or not; the root of their squares is not."""
+    model = _linear()
+    taker = _taker(model, lambda _: model.weight.sum() * 1e30, precision="fp16")
+    with pytest.raises(TrainingError, match="the gradient is NaN or infinite"):
+        taker.take(0, 1, _batch())
+
+
+@pytest.mark.parametrize("when", ["forward", "backward", "after"])
+def test_memory_may_run_out_anywhere_in_a_step_of_fp16(when: str) -> None:
+    faults = [torch.OutOfMemoryError("out of memory")]
+
+    class Fails(ProximalTerm):
+        def add_gradients(self) -> None:
+            if when == "after" and faults:
+                raise faults.pop()
+            super().add_gradients()
+
+    def loss_of(fails: nn.Module) -> Callable[[Numbers], torch.Tensor]:
+        def loss(piece: Numbers) -> torch.Tensor:
+            found = _loss(fails)(piece)
+            if when == "forward" and faults:
+                raise faults.pop()
+            if when == "backward" and faults:
+                found.register_hook(lambda _: faults and _raise(faults.pop()))
+            return found
+
+        return loss
+
+    model, whole = _linear(), _linear()
+    proximal = Fails(model.parameters(), 1.0)
+    taker = _taker(model, loss_of(model), precision="fp16", proximal=proximal)
+    found = taker.take(0, 1, _batch())
+    assert not faults
+    expected = _taker(whole, _loss(whole), precision="fp16").take(0, 1, _batch())
+    assert found.loss == pytest.approx(expected.loss, rel=1e-2)
+    torch.testing.assert_close(model.weight, whole.weight, rtol=1e-2, atol=1e-5)
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
 def test_a_step_draws_by_its_seed_alone() -> None:
     def taken(budget: int | None, seed: int) -> torch.Tensor:
         model = _linear()
