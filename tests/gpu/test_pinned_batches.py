@@ -6,6 +6,7 @@ import torch
 from fedehr_client.training.labelled_batches import LabelledBatch
 from fedehr_shared.tokens.batch import EventBatch
 from fedehr_shared.tokens.masking import MaskedBatch
+from fedehr_shared.tokens.visible import VisibleBatch
 
 pytestmark = [
     pytest.mark.gpu,
@@ -34,3 +35,22 @@ def test_a_pinned_batch_is_the_same_on_the_device() -> None:
     assert torch.equal(masked.pinned().to(device).positions.cpu(), masked.positions)
     assert torch.equal(masked.pinned().to(device).targets.cpu(), masked.targets)
     assert torch.equal(labelled.pinned().to(device).labels.cpu(), labelled.labels)
+
+
+def test_pieces_of_a_pinned_batch_are_pinned() -> None:
+    batch = EventBatch(
+        torch.arange(50), torch.rand(50), torch.rand(50), torch.arange(50) % 8,
+        torch.arange(50) % 4, torch.tensor([0, 10, 30, 50]), [0, 10, 30, 50],
+    )  # fmt: skip
+    positions = torch.arange(1, 50, 3)
+    visible = VisibleBatch.of(MaskedBatch.of(batch, positions, batch.tokens[positions]))
+    pieces = visible.pinned().split(30)
+    assert len(pieces) == 2
+    for piece in pieces:
+        for stream in (piece.batch, piece.masked.batch):
+            assert stream.tokens.is_pinned()
+            assert stream.cu_seqlens.is_pinned()
+        assert piece.places.is_pinned()
+        assert piece.masked.hidden.index.is_pinned()
+        assert piece.masked.hidden.cu_seqlens.is_pinned()
+        assert piece.masked.targets.is_pinned()

@@ -37,7 +37,7 @@ class EventBatch:
         return len(self.boundaries) - 1
 
     def cut(self, sequences: range) -> "EventBatch":
-        """Some neighboring sequences, as views of the same memory."""
+        """Some neighboring sequences, as views of the same memory where that can be."""
         begin, end = self.boundaries[sequences.start], self.boundaries[sequences.stop]
         return EventBatch(
             self.tokens[begin:end],
@@ -45,7 +45,7 @@ class EventBatch:
             self.ages[begin:end],
             self.visits[begin:end],
             self.sexes[begin:end],
-            self.cu_seqlens[sequences.start : sequences.stop + 1] - begin,
+            moved_back(self.cu_seqlens[sequences.start : sequences.stop + 1], begin),
             [place - begin for place in self.boundaries[sequences.start : sequences.stop + 1]],
         )
 
@@ -72,3 +72,10 @@ class EventBatch:
             self.cu_seqlens.pin_memory(),
             self.boundaries,
         )
+
+
+def moved_back(places: torch.Tensor, num: int) -> torch.Tensor:
+    """Places of a stream, less `num`: in page-locked memory where they lay there, lest a piece of
+    a pinned batch make the processor wait for its device."""
+    moved = torch.empty_like(places, pin_memory=places.is_pinned())
+    return torch.sub(places, num, out=moved)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fedehr_shared.tokens.batch import EventBatch
+from fedehr_shared.tokens.batch import EventBatch, moved_back
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Places:
         return cls(index, cu_seqlens, cu_seqlens.tolist())
 
     def cut(self, sequences: range, begin: int) -> "Places":
-        """Those of some neighboring sequences, as views of the same memory.
+        """Those of some neighboring sequences, apart from the stream.
 
         Args:
             sequences: by number.
@@ -37,8 +37,8 @@ class Places:
         low, high = self.boundaries[sequences.start], self.boundaries[sequences.stop]
         some = slice(sequences.start, sequences.stop + 1)
         return Places(
-            self.index[low:high] - begin,
-            self.cu_seqlens[some] - low,
+            moved_back(self.index[low:high], begin),
+            moved_back(self.cu_seqlens[some], low),
             [place - low for place in self.boundaries[some]],
         )
 

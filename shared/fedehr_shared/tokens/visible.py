@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fedehr_shared.tokens.batch import EventBatch
+from fedehr_shared.tokens.batch import EventBatch, moved_back
 from fedehr_shared.tokens.budget import ranges_within
 from fedehr_shared.tokens.masking import MaskedBatch
 
@@ -57,7 +57,9 @@ class VisibleBatch:
         whole = self.masked.batch.boundaries
         return [
             VisibleBatch(
-                self.batch.cut(sequences), self._places_of(sequences) - whole[sequences.start], part
+                self.batch.cut(sequences),
+                moved_back(self._places_of(sequences), whole[sequences.start]),
+                part,
             )
             for sequences, part in zip(
                 ranges_within(whole, token_budget, group),
