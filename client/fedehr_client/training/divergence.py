@@ -27,10 +27,19 @@ def gradient_error(step: int, place: int | None, num_pieces: int) -> TrainingErr
     return _error("the gradient", step, place, num_pieces)
 
 
+def update_error() -> TrainingError:
+    """The error of a round whose last step left weights that are no numbers."""
+    return _error_at("the round's update", "after its last step")
+
+
 def _error(what: str, step: int, place: int | None, num_pieces: int) -> TrainingError:
     where = f"in piece {place + 1} of {num_pieces}" if place is not None else "over all pieces"
+    return _error_at(what, f"at step {step + 1} of the phase, {where} of the step's batch")
+
+
+def _error_at(what: str, where: str) -> TrainingError:
     return TrainingError(
-        f"{what} is NaN or infinite at step {step + 1} of the phase, {where} of the step's batch. "
+        f"{what} is NaN or infinite {where}. "
         "Nothing was sent. Lower the phase's learning_rate or max_grad_norm in the study; where "
         "the site computes in fp16 or bf16, try [compute] precision = 'fp32'."
     )

@@ -11,6 +11,7 @@ from torch import nn
 from fedehr_client.compute.prepare import prepare_model
 from fedehr_client.compute.token_budget import TokenBudget
 from fedehr_client.training.carry_over import CarryOver
+from fedehr_client.training.divergence import update_error
 from fedehr_client.training.optimizer import make_optimizer
 from fedehr_client.training.prefetch import prefetch
 from fedehr_client.training.private_bias import PrivateBias
@@ -22,6 +23,7 @@ from fedehr_client.training.step_numbers import StepNumbers
 from fedehr_shared.config.optimization import OptimizationConfig
 from fedehr_shared.model.weights import parameters_of
 from fedehr_shared.seeds import derive_seed
+from fedehr_shared.wire.payload import Arrays
 
 __all__ = ["RoundContext", "RoundResult", "RoundTrainer"]
 
@@ -105,11 +107,11 @@ class RoundTrainer:
         began = time.monotonic()
         results = self._take_steps(taker, plan, _pinning(make_batch, context.device), context)
         seconds = time.monotonic() - began
-        after = parameters_of(self._model)
+        update = _update(self._model, context.weights)
         return RoundResult(
             num_steps=len(results),
             loss=sum(result.loss for result in results) / len(results),
-            update={name: after[name] - context.weights[name] for name in after},
+            update=update,
             moments=carried.end(self._optimizer, self._model, self._bias),
             learning_rate=plan.learning_rate(plan.first_step + len(results) - 1),
             gradient_norm=sum(result.gradient_norm for result in results) / len(results),
@@ -157,6 +159,20 @@ class RoundTrainer:
                 if is_late and len(results) >= plan.least_steps:
                     break
         return results
+
+
+def _update(model: nn.Module, before: Arrays) -> Arrays:
+    """What the round changed. No loss was computed since the last step, so it is looked at.
+
+    Raises:
+        TrainingError: it is NaN or infinite.
+    """
+    after = parameters_of(model)
+    with np.errstate(over="ignore", invalid="ignore"):
+        update = {name: after[name] - before[name] for name in after}
+    if not all(np.isfinite(change).all() for change in update.values()):
+        raise update_error()
+    return update
 
 
 def _numbers(

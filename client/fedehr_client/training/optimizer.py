@@ -64,7 +64,7 @@ def load_moments(
     """Continue from averaged moments.
 
     Raises:
-        WireError: a moment is missing or has another shape.
+        WireError: a moment is missing, has another shape, or is NaN or beyond float32.
     """
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -73,12 +73,16 @@ def load_moments(
         shape = tuple(parameter.shape)
         if first is None or root is None or first.shape != shape or root.shape != shape:
             raise WireError(f"the moments of {name} are missing or have another shape.")
+        with np.errstate(over="ignore"):
+            second = np.square(root)
+        if not (np.isfinite(first).all() and np.isfinite(second).all()):
+            raise WireError(f"the moments of {name} hold NaN or infinity. They were not used.")
         set_state(
             optimizer,
             parameter,
             float(num_steps_done),
             torch.from_numpy(np.array(first)),
-            torch.from_numpy(np.square(root)),
+            torch.from_numpy(second),
         )
 
 

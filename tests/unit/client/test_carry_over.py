@@ -99,6 +99,21 @@ def test_moments_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         _Site(tmp_path, "averaged", 2, private=False).begin(sent)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("weight.first", np.nan), ("bias.first", -np.inf), ("weight.second_root", np.inf),
+        # Finite itself, and its square is not.
+        ("bias.second_root", 3e38),
+    ],
+)  # fmt: skip
+def test_moments_that_are_no_numbers_are_refused(tmp_path: Path, name: str, value: float) -> None:
+    sent = _Site(tmp_path, "averaged", 1, private=False).begin().train()
+    sent[name] = np.full_like(sent[name], value)
+    with pytest.raises(WireError, match=name.partition(".")[0]):
+        _Site(tmp_path, "averaged", 2, private=False).begin(sent)
+
+
 def test_a_private_bias_starts_at_the_site_s_frequencies() -> None:
     values = PrivateBias(COUNTS).values.detach()
     assert values.dtype == torch.float32

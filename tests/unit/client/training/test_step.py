@@ -3,16 +3,20 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from fedehr_client.compute.compute import Compute
 from fedehr_client.compute.token_budget import TokenBudget
+from fedehr_client.training.local_state import LocalState
 from fedehr_client.training.loop import RoundTrainer
 from fedehr_client.training.optimizer import make_optimizer
+from fedehr_client.training.private_bias import PrivateBias
 from fedehr_client.training.proximal import ProximalTerm
 from fedehr_client.training.round import RoundContext
 from fedehr_client.training.round_plan import RoundPlan
@@ -268,9 +272,28 @@ def test_a_round_tells_what_it_did() -> None:
     assert done.num_rescaled_steps == 0
 
 
-def test_the_clock_ends_a_round_but_not_before_its_least_steps() -> None:
-    import numpy as np
+def test_an_update_that_is_no_number_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Moments that are finite, sent for the purpose: the last step's weights are not."""
+    study = _study(steps_per_round=1, private_bias=True)
+    weights = draw_first_weights(PretrainingModel(study.model, study.objective, 100), 1)
+    model = build_model(lambda: PretrainingModel(study.model, study.objective, 100), weights)
+    batch = worst_pieces(study, "pretraining", 100, 512)[0]
+    sent = {"first": 3e38, "second_root": 1e-30}
+    moments = {
+        f"{name}.{kind}": np.full(array.shape, value, np.float32)
+        for name, array in weights.items()
+        for kind, value in sent.items()
+    }
+    local = LocalState(tmp_path, "study", "pretraining", "vocabulary")
+    context = RoundContext(study, "site", 2, 100, weights, moments, CPU, local_state=local)
+    bias = PrivateBias(np.ones(100, np.int64))
+    trainer = RoundTrainer(model, study.pretraining, {"": 1.0}, private_bias=bias)
+    with pytest.raises(TrainingError, match=r"update is NaN or infinite .* Nothing was sent"):
+        trainer.run(context, lambda _: batch, lambda piece: model(piece, bias.values))
+    assert list(tmp_path.rglob("*.safetensors")) == []
 
+
+def test_the_clock_ends_a_round_but_not_before_its_least_steps() -> None:
     study = _study(steps_per_round=50, minutes_per_round=1e-7, steps_per_epoch=5)
     subjects = np.arange(15, dtype=np.int64)
     plan = RoundPlan.of(study.pretraining, subjects, 1, seed=("a",), min_cell=7)
