@@ -42,6 +42,8 @@ def answer(work: Work, location: SiteLocation) -> Payload:
     if location.compute.num_threads:
         torch.set_num_threads(location.compute.num_threads)
     if work.id.phase == "vocabulary":
+        # A study begins here. What a run of it that was broken off left is of other weights.
+        forget_study(location.work, work.study.digest)
         return VocabularyAnswer(work.study, location).payload()
     _require_agreed(work)
     vocabulary = keep_vocabulary(location.work, work.vocabulary_digest, work.vocabulary_json)

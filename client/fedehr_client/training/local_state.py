@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from fedehr_shared.errors import DataError
+from fedehr_shared.tokens.build_lock import build_lock
 
 log = logging.getLogger("fedehr.client")
 
@@ -78,16 +79,19 @@ class LocalState:
             DataError: it cannot be written.
         """
         file = self._file(round_number)
-        partial = file.with_name(f".{file.stem}.{os.getpid()}.safetensors")
+        partial = file.with_name(f".{file.stem}.partial.safetensors")
         try:
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            try:
-                self._write(partial, tensors)
-                partial.replace(file)
-            finally:
-                partial.unlink(missing_ok=True)
-            self._drop_others(round_number)
+            # One process of the site at a time, and no erasure beside it.
+            with build_lock(self._root):
+                self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._folder.mkdir(mode=0o700, exist_ok=True)
+                self._drop_partials()
+                try:
+                    self._write(partial, tensors)
+                    partial.replace(file)
+                finally:
+                    partial.unlink(missing_ok=True)
+                self._drop_others(round_number)
         except (OSError, SafetensorError) as error:
             raise DataError(
                 f"cannot keep the round's state: {error}. Mend the permissions of {self._root} "
@@ -124,6 +128,11 @@ class LocalState:
         finally:
             os.close(handle)
 
+    def _drop_partials(self) -> None:
+        """What a process that was killed left half written, in any study."""
+        for partial in self._root.glob("*/.*.safetensors"):
+            partial.unlink()
+
     def _drop_others(self, round_number: int) -> None:
         earlier = [number for number in self._rounds() if number < round_number]
         wanted = {self._file(number) for number in (*earlier[-1:], round_number)}
@@ -137,8 +146,22 @@ class LocalState:
 
 
 def forget_study(work: Path, study: str) -> None:
-    """Remove what a site keeps of a study, once the study is over."""
-    shutil.rmtree(work / FOLDER_NAME / study, ignore_errors=True)
+    """Remove what a site keeps of a study: once it is over, and where it begins anew.
+
+    Raises:
+        DataError: it cannot be removed.
+    """
+    folder = work / FOLDER_NAME / study
+    if not folder.is_dir():
+        return
+    try:
+        with build_lock(folder.parent):
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise DataError(
+            f"cannot remove {folder}: {error.strerror}. Mend its permissions and start the study "
+            "anew."
+        ) from error
 
 
 def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from fedehr_client.answers.answer import answer
 from fedehr_client.answers.site_data import SiteData, keep_vocabulary
 from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
+from fedehr_client.training.local_state import LocalState
 from fedehr_server.phases.model_state import first_pretraining_state
 from fedehr_shared.errors import (
     DataError,
@@ -47,6 +49,19 @@ def test_a_study_below_the_floor_is_refused_in_every_phase(
     with pytest.raises(PolicyError, match="floor"):
         answer(work, _location(hospitals.sites[0], tmp_path / "work", 6))
     assert not (tmp_path / "work").exists()
+
+
+def test_a_study_that_begins_anew_finds_nothing_of_the_run_before(
+    make_study: Any, hospitals: Any, tmp_path: Path
+) -> None:
+    """The site may miss the new run's first round, and must not go on from the old one's."""
+    study, others = make_study(), make_study(seed=7)
+    for each in (study, others):
+        state = LocalState(tmp_path, each.digest, "pretraining", "v" * 64)
+        state.keep(1, {"w": torch.ones(2)})
+    answer(_work(study, "vocabulary"), _location(hospitals.sites[0], tmp_path))
+    assert LocalState(tmp_path, study.digest, "pretraining", "v" * 64).before(2) is None
+    assert LocalState(tmp_path, others.digest, "pretraining", "v" * 64).before(2) is not None
 
 
 def test_a_vocabulary_is_kept_for_later_rounds(tmp_path: Path, vocabulary: Vocabulary) -> None:

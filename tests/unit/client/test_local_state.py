@@ -3,6 +3,7 @@
 import logging
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,36 @@ def test_a_kill_while_writing_leaves_the_state_before(
             state.keep(2, _tensors(2.0))
     assert _value(state.before(3)) == 1.0
     assert _files(tmp_path) == [f"{STUDY}/pretraining-00001.safetensors"]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_what_a_killed_process_left_half_written_is_in_nobody_s_way(
+    tmp_path: Path, number: int
+) -> None:
+    """In a container the process that comes next has the same number."""
+    state = _state(tmp_path)
+    state.keep(1, _tensors(1.0))
+    for folder in (STUDY, "c" * 64):
+        for middle in ("partial", str(os.getpid())):
+            left = (
+                tmp_path / FOLDER_NAME / folder / f".pretraining-0000{number}.{middle}.safetensors"
+            )
+            left.parent.mkdir(exist_ok=True)
+            left.write_bytes(b"half")
+    state.keep(number, _tensors(7.0))
+    assert _value(state.before(number + 1)) == 7.0
+    assert not [file for file in _files(tmp_path) if "/." in file]
+
+
+def test_two_processes_of_one_site_may_keep_at_once(tmp_path: Path) -> None:
+    def keep() -> None:
+        for number in range(1, 40):
+            _state(tmp_path, study=f"{number % 7:064d}").keep(number % 3 + 1, _tensors(1.0))
+
+    with ThreadPoolExecutor(2) as both:
+        for done in [both.submit(keep) for _ in range(2)]:
+            done.result()
+    assert len({file.split("/")[0] for file in _files(tmp_path)}) == 4
 
 
 def test_a_disk_that_takes_nothing_is_told(tmp_path: Path) -> None:
