@@ -1,7 +1,7 @@
 """One optimizer step in each of the ways that are compared, on the same masked batch."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -178,7 +178,7 @@ def fill_up(masked: MaskedBatch, context: int) -> MaskedBatch:
     columns = (batch.tokens, batch.hours, batch.ages, batch.visits, batch.sexes)
     stream = EventBatch(*map(filled, columns), torch.tensor(boundaries), boundaries)
     positions = masked.positions + torch.repeat_interleave(shifts, lengths)[masked.positions]
-    return replace(masked, batch=stream, positions=positions)
+    return MaskedBatch.of(stream, positions, masked.targets)
 
 
 def _as_it_is(masked: MaskedBatch) -> MaskedBatch:
