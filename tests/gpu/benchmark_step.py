@@ -5,7 +5,8 @@
 prints a table and writes JSON, which grows as the run goes on. It needs torch, numpy, pydantic,
 psutil and pyarrow; transformers is left out with a word where it is missing. Nothing of this
 repository needs to be installed. What fails is told in its place, the rest goes on, and the exit
-status is 1 then.
+status is 1 then. A run that was cut short goes on where it was when it is called again with the
+same file, on the same device and at the same commit.
 
 Events a second of wall time: forward, backward and fused AdamW, in the precision that the device
 has units for, interleaved with a matrix product in that precision; medians of the rounds. BERT sees
@@ -44,10 +45,24 @@ class Bench:
     """One run: what was found on the device, and what failed."""
 
     def __init__(
-        self, plan: Plan, compute: Compute, corpus: Corpus, save: Callable[[dict[str, Any]], None]
+        self,
+        plan: Plan,
+        compute: Compute,
+        corpus: Corpus,
+        save: Callable[[dict[str, Any]], None],
+        parts: dict[str, Any] | None = None,
     ) -> None:
-        """`save` is given all figures whenever there are new ones: a run may be cut short."""
+        """Nothing is measured yet.
+
+        Args:
+            plan: how much is measured.
+            compute: with what.
+            corpus: the records.
+            save: given all figures whenever there are new ones: a run may be cut short.
+            parts: what an earlier run found, by its name, and is not measured again.
+        """
         self.failures: list[str] = []
+        self.parts = {} if parts is None else parts
         self._plan, self._compute, self._save = plan, compute, save
         maker = StepMaker(plan, compute, corpus)
         self._rates, self._memory = StepRates(maker), StepMemory(maker)
@@ -79,9 +94,13 @@ class Bench:
 
     def _told(self, what: str, measure: Measure, *of: Any) -> dict[str, Any]:
         """What `measure` found, printed; or that it failed, so that the rest can go on."""
+        if what in self.parts:
+            print(f"\n{what}: found by an earlier run", flush=True)
+            kept: dict[str, Any] = self.parts[what]
+            return kept
         begin = time.perf_counter()
         try:
-            found = measure(*of)
+            found = self.parts[what] = measure(*of)
         except Exception as error:
             self.failures.append(f"{what}: {type(error).__name__}: {error}")
             found = {"failed": f"{type(error).__name__}: {error}"}
@@ -106,11 +125,25 @@ def _machine(device: torch.device) -> dict[str, Any]:
 
 
 def _commit() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except OSError:  # a bare machine has no git
+        return "unknown"
     return done.stdout.strip() or "unknown"
+
+
+def _earlier_parts(file: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """What a run of the same found before it was cut short; nothing of any other run."""
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        is_same = all(record[name] == value for name, value in about.items())
+        parts: dict[str, Any] = record["parts"] if is_same else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return parts
 
 
 def main() -> int:
@@ -127,13 +160,17 @@ def main() -> int:
     about = {"machine": _machine(compute.device), "commit": _commit(), "quick": asked.quick}
     asked.out.parent.mkdir(parents=True, exist_ok=True)
 
+    parts = _earlier_parts(asked.out, about)
+
     def save(figures: dict[str, Any]) -> None:
-        text = json.dumps({"figures": figures, **about}, indent=2)
-        asked.out.write_text(f"{text}\n", encoding="utf-8")
+        text = json.dumps({"figures": figures, **about, "parts": parts}, indent=2)
+        partial = asked.out.with_name(f".{asked.out.name}")
+        partial.write_text(f"{text}\n", encoding="utf-8")
+        partial.replace(asked.out)
 
     with tempfile.TemporaryDirectory() as folder:
         corpus = make_corpus(Path(folder))
-        bench = Bench(QUICK if asked.quick else Plan(), compute, corpus, save)
+        bench = Bench(QUICK if asked.quick else Plan(), compute, corpus, save, parts)
         bench.run()
     print(f"\nwritten to {asked.out}")
     for failure in bench.failures:

@@ -21,7 +21,9 @@ def _run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_it_runs_through_on_a_cpu(tmp_path: Path) -> None:
+def test_it_runs_through_on_a_cpu_and_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
     out = tmp_path / "made" / "gpu.json"
     done = _run("--device", "cpu", "--quick", "--out", str(out), folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -38,6 +40,32 @@ def test_it_runs_through_on_a_cpu(tmp_path: Path) -> None:
     assert figures["largest_context"][0]["fits"] == 256
     assert figures["largest_model"]["parameters"] > 0
     assert record["quick"] is True
+    # Called again, it measures only what is missing; of another run's file it takes nothing.
+    gone = record["parts"].pop("largest model")
+    figures["largest_model"] = {}
+    out.write_text(json.dumps(record))
+    done = _run("--device", "cpu", "--quick", "--out", str(out), folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("found by an earlier run") == 4
+    again = json.loads(out.read_text())
+    assert again["figures"]["steps"] == [step]
+    assert again["figures"]["largest_model"] == gone
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    monkeypatch.syspath_prepend(str(SCRIPT.parents[1] / "benchmarks"))
+    import benchmark_step
+
+    about = {"machine": record["machine"], "commit": "another", "quick": True}
+    assert benchmark_step._earlier_parts(out, about) == {}
+    assert benchmark_step._earlier_parts(tmp_path / "none.json", about) == {}
+
+
+def test_a_machine_without_git_is_measured(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    monkeypatch.syspath_prepend(str(SCRIPT.parents[1] / "benchmarks"))
+    import benchmark_step
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert benchmark_step._commit() == "unknown"
 
 
 def test_a_missing_gpu_is_said(tmp_path: Path) -> None:
