@@ -110,7 +110,7 @@ def _fit(context: RoundContext, phase: str, model: nn.Module, loss_of: LossOf) -
     estimates = partial(estimate_memory, context.study, phase, context.num_tokens)
     checkpointing, estimate = compute.checkpointing, estimates(compute)
     length, room = context.study.sequence.context, int((1 - RESERVE) * free_bytes(compute.device))
-    if CHECKPOINTING in compute.to_fit and estimate.tokens_within(room) < length:
+    if CHECKPOINTING in compute.to_fit and estimate.tokens_within(room) < _uncut(context, phase):
         checkpointing = True
         estimate = estimates(replace(compute, checkpointing=True))
     if TOKEN_BUDGET not in compute.to_fit:
@@ -125,7 +125,8 @@ def _cpu_budget(estimate: MemoryEstimate, length: int, room: int) -> int:
 
 
 def _fit_by_trial(context: RoundContext, phase: str, model: nn.Module, loss_of: LossOf) -> Fit:
-    """The largest budget that fits, with checkpointing where nothing fits without.
+    """The largest budget that fits, with checkpointing where what cannot be cut does not fit
+    without.
 
     Raises:
         TrainingError: one sequence does not fit.
@@ -139,8 +140,10 @@ def _fit_by_trial(context: RoundContext, phase: str, model: nn.Module, loss_of: 
         model.train()
         trial = MemoryTrial(model, tried, _losses(context, phase, loss_of), _num_copies(context))
         least = study.sequence.context
-        found = find_budget(trial.fits, least, max(least, _most_tokens(context)))
-        if found is not None:
+        most = max(least, _most_tokens(context))
+        found = find_budget(trial.fits, least, most)
+        suffices = found is not None and found >= min(most, _uncut(context, phase))
+        if found is not None and (suffices or checkpointing == tries[-1]):
             return Fit(found, checkpointing)
     estimate = estimate_memory(study, phase, context.num_tokens, compute)
     raise TrainingError(
@@ -150,6 +153,17 @@ def _fit_by_trial(context: RoundContext, phase: str, model: nn.Module, loss_of: 
         "size in the study"
         + ("." if may_switch else ", or set [compute] checkpointing = 'auto' in the site file.")
     )
+
+
+def _uncut(context: RoundContext, phase: str) -> int:
+    """Tokens of the largest piece that no budget cuts: a sequence, or a group's views."""
+    study = context.study
+    objective = study.objective
+    if phase != "pretraining" or objective.num_views == 1:
+        return study.sequence.context
+    most = study.pretraining.batch_subjects or objective.contrastive_group
+    num_subjects = min(most, objective.contrastive_group)
+    return objective.num_views * num_subjects * study.sequence.context
 
 
 def _losses(
