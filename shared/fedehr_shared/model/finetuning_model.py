@@ -7,6 +7,7 @@ from torch.nn import functional
 from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.config.optimization import FinetuningConfig
 from fedehr_shared.model.encoder import EventEncoder
+from fedehr_shared.model.full_precision import full_precision
 from fedehr_shared.tokens.batch import EventBatch
 
 _SUM_SCALE = 1.0 / 16.0
@@ -27,7 +28,9 @@ class FinetuningModel(nn.Module):
         """Logits. Shape: `[sequences, tasks]`."""
         pooled = pool(self.encoder(batch), batch.cu_seqlens, self._pooling)
         pooled = functional.dropout(pooled, self._dropout, self.training)
-        logits = torch.cat([head(pooled) for head in self.heads], dim=1)
+        # In bf16 a logit of -3 has steps of 0.016: many sequences would have the same score.
+        with full_precision(pooled.device):
+            logits = torch.cat([head(pooled) for head in self.heads], dim=1)
         return logits if self.wide is None else logits + self.wide(batch)
 
 

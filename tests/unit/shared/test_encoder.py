@@ -188,6 +188,24 @@ def test_a_batch_with_nothing_hidden_costs_nothing_and_trains_nothing() -> None:
     assert all(p.grad is None or not p.grad.any() for p in model.parameters())
 
 
+@pytest.mark.parametrize("wide", [False, True])
+def test_scores_in_bf16_are_as_many_as_the_sequences(wide: bool) -> None:
+    """A head that answers in bf16 tells few of them apart, and an AUROC counts ties."""
+    tuning = FinetuningConfig(tasks=("death", "long_stay"), wide=wide)
+    model = FinetuningModel(CONFIG, tuning, NUM_TOKENS).eval()
+    load_parameters(model, draw_first_weights(model, 2, "test"))
+    batch = _batch(4, [7] * 200)
+    with torch.no_grad():
+        for head in model.heads:
+            torch.nn.init.constant_(head.bias, -3.0)
+        expected = model(batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = model(batch)
+    assert found.dtype == torch.float32
+    assert found[:, 0].unique().numel() == expected[:, 0].unique().numel() > 190
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.02 * float(expected.std()) + 0.005)
+
+
 def test_dropout_acts_in_training_only() -> None:
     tuning = FinetuningConfig(tasks=("death",), dropout=0.5)
     model = FinetuningModel(CONFIG, tuning, NUM_TOKENS)

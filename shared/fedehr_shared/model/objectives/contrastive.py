@@ -1,7 +1,5 @@
 """`Contrastive`: two views of a subject are closer to each other than to views of others."""
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 from torch import nn
 from torch.nn import functional
@@ -9,6 +7,7 @@ from torch.nn import functional
 from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.config.objective import ObjectiveConfig
 from fedehr_shared.model.finetuning_model import pool
+from fedehr_shared.model.full_precision import full_precision
 from fedehr_shared.tokens.views import ViewPairs
 
 
@@ -34,17 +33,11 @@ class Contrastive(nn.Module):
         """
         pooled = pool(encoded.float(), pairs.views.batch.cu_seqlens, self._pooling)
         projected = self.outer(functional.relu(self.inner(pooled)))
-        with _full_precision(encoded.device):
+        # Similarities divided by a small temperature want all of float32's bits.
+        with full_precision(encoded.device):
             directions = functional.normalize(projected.float(), dim=1)
             summed = nt_xent(directions, pairs.group, self._temperature)
         return summed / (2 * max(1, pairs.num_step_subjects))
-
-
-def _full_precision(device: torch.device) -> AbstractContextManager[object]:
-    # Similarities divided by a small temperature want all of float32's bits.
-    if torch.amp.is_autocast_available(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return nullcontext()
 
 
 def nt_xent(directions: torch.Tensor, group: int, temperature: float) -> torch.Tensor:
