@@ -17,6 +17,8 @@ from pathlib import Path
 log = logging.getLogger("fedehr.client")
 
 FILE_NAME = "token_budgets.json"
+_MOST_ENTRIES = 64
+"""Of the latest: studies differ in what their fit depends on, and may be proposed without end."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ class BudgetRecord:
         if self._file is None:
             return
         entries = {key: asdict(kept) for key, kept in self._entries().items()}
+        entries.pop(self._key, None)
         entries[self._key] = asdict(fit)
+        entries = dict(list(entries.items())[-_MOST_ENTRIES:])
         partial = self._file.with_name(f".{FILE_NAME}.{os.getpid()}")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)

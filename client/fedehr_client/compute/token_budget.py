@@ -27,14 +27,24 @@ def _forget(num_tokens: int) -> None:
 class TokenBudget:
     """Lowered in the middle of a step, it holds for all later ones.
 
+    It is remembered once a step fitted: where memory is short for another reason, or for a
+    moment, a budget that did not help either must not slow down the rounds to come.
+
     Attributes:
         num_tokens: None: a whole batch.
     """
 
     def __init__(self, num_tokens: int | None, remember: Callable[[int], None] = _forget) -> None:
-        """`remember` is told a lowered budget."""
+        """`remember` is told a lowered budget that a step fitted into."""
         self.num_tokens = num_tokens
         self._remember = remember
+        self._remembered = num_tokens
+
+    def fitted(self) -> None:
+        """To be told of each step that memory sufficed for."""
+        if self.num_tokens is not None and self.num_tokens != self._remembered:
+            self._remember(self.num_tokens)
+            self._remembered = self.num_tokens
 
     def lower(self, batch: Divisible) -> None:
         """Half of what did not fit, or the next budget below that makes pieces smaller.
@@ -61,7 +71,6 @@ class TokenBudget:
             f"{largest:,}", f"{lowered:,}",
         )  # fmt: skip
         self.num_tokens = lowered
-        self._remember(lowered)
 
 
 def _largest_piece(batch: Divisible, token_budget: int | None) -> int:

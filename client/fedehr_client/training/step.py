@@ -134,10 +134,13 @@ class StepTaker(Generic[Batch]):
         """`_added_up`, with as many pieces as memory asks for."""
         while True:
             try:
-                return self._added_up(seed, batch.split(self._budget.num_tokens))
+                found = self._added_up(seed, batch.split(self._budget.num_tokens))
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
+            else:
+                self._budget.fitted()
+                return found
             # Outside the handler: the error's frames hold what filled the memory.
             self._optimizer.zero_grad(set_to_none=True)
             # The scale stays; what was found of gradients that are gone does not.

@@ -74,9 +74,23 @@ def test_a_budget_is_halved_until_pieces_are_smaller() -> None:
             break
         sizes.append(max(piece.num_tokens for piece in batch.split(budget.num_tokens)))
     assert sizes == [512, 256, 128, 64, 32]
-    assert told == sizes
+    # None of them helped, so none is remembered.
+    assert told == []
     assert "32 tokens" in stopped
     assert "checkpointing" in stopped
+
+
+def test_a_budget_is_remembered_once_a_step_fitted() -> None:
+    batch = worst_pieces(_study(), "pretraining", 300, 1_024)[0]
+    told: list[int] = []
+    budget = TokenBudget(1_024, told.append)
+    budget.fitted()
+    budget.lower(batch)
+    budget.lower(batch)
+    assert told == []
+    budget.fitted()
+    budget.fitted()
+    assert told == [256]
 
 
 def test_a_group_is_never_cut() -> None:
@@ -102,6 +116,18 @@ def test_a_fit_is_remembered_by_all_that_it_depends_on(tmp_path: Path) -> None:
     assert record.read() == Fit(2_048, False)
     assert [file.name for file in work.iterdir()] == [FILE_NAME]
     assert BudgetRecord(None, {}).read() is None
+
+
+def test_only_the_latest_fits_are_remembered(tmp_path: Path) -> None:
+    """A coordinator may propose studies without end, each with another context."""
+    used = BudgetRecord(tmp_path, {"context": -1})
+    for number in range(100):
+        BudgetRecord(tmp_path, {"context": number}).write(Fit(64, checkpointing=False))
+        used.write(Fit(number + 1, checkpointing=False))
+    assert len(json.loads((tmp_path / FILE_NAME).read_text())) == 64
+    assert used.read() == Fit(100, False)
+    assert BudgetRecord(tmp_path, {"context": 99}).read() is not None
+    assert BudgetRecord(tmp_path, {"context": 0}).read() is None
 
 
 @pytest.mark.parametrize("entry", [None, [], {}, 3, {"token_budget": -1, "checkpointing": True},
