@@ -47,8 +47,11 @@ class TokenPresence(nn.Module):
         """Each sequence's sum over its distinct tokens. Shape: `[sequences, tasks]`."""
         num_tokens, num_tasks = self.terms.weight.shape
         owner = sequence_of_token(batch.cu_seqlens, batch.boundaries[-1])
-        held = torch.unique(owner * num_tokens + batch.tokens)
-        terms: torch.Tensor = self.terms(held % num_tokens)
+        held, _ = torch.sort(owner * num_tokens + batch.tokens)
+        # Every one but the first of its kind counts nothing: their number would have to be
+        # waited for on a device, and differs between the subjects of per-sample gradients.
+        is_first = torch.cat([torch.ones_like(held[:1]), (held[1:] != held[:-1]).long()])
+        terms: torch.Tensor = self.terms(held % num_tokens) * is_first[:, None]
         empty = terms.new_zeros(batch.num_sequences, num_tasks)
         summed: torch.Tensor = empty.index_add(0, held // num_tokens, terms)
         return summed
