@@ -49,12 +49,14 @@ def answer(work: Work, location: SiteLocation) -> Payload:
     vocabulary = keep_vocabulary(location.work, work.vocabulary_digest, work.vocabulary_json)
     data = SiteData(location, work.study, vocabulary)
     context = _context(work, location, data)
-    if work.id.phase == "pretraining":
-        return _pretrain(context, data)
-    if work.id.phase == "finetuning":
-        return _finetune(context, data)
-    report = _evaluate(context, data)
-    forget_study(location.work, work.study.digest)
+    report = _REPORTS[work.id.phase](context, data)
+    if work.id.phase == "evaluation" or data.is_outdated:
+        forget_study(location.work, work.study.digest)
+    if data.is_outdated:
+        # Who was erased meanwhile must not be in an answer, nor in what is kept.
+        raise WireError(
+            "the site's records changed while it worked. Nothing was sent; it will be asked again."
+        )
     return report
 
 
@@ -105,6 +107,9 @@ def _evaluate(context: RoundContext, data: SiteData) -> Payload:
     scores = _scores(context, data, held_out)
     report = evaluation_report(context.site, study, held_out, scores, data.min_cell)
     return report.to_payload()
+
+
+_REPORTS = {"pretraining": _pretrain, "finetuning": _finetune, "evaluation": _evaluate}
 
 
 def _scores(context: RoundContext, data: SiteData, examples: Examples) -> NDArray[np.float64]:

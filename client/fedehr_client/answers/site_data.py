@@ -36,6 +36,7 @@ class SiteData:
         self._code_of_token = vocabulary.code_of_token
         self._is_maskable = maskable_tokens(vocabulary)
         self.num_tokens = vocabulary.num_tokens
+        self._records = self._fingerprint()
         self.store = self._open_store(location.work, vocabulary)
 
     def pretraining(self) -> PretrainingData:
@@ -91,6 +92,11 @@ class SiteData:
         self._require(len(examples), "labelled training subjects")
         return examples
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the site's records were written again since, by an import or an erasure."""
+        return self._fingerprint() != self._records
+
     def _require(self, num: int, what: str) -> None:
         if num < self.min_cell:
             raise TooFewSubjectsError(
@@ -102,7 +108,7 @@ class SiteData:
         about = {
             "vocabulary": vocabulary.digest,
             "sequence": self._study.sequence.model_dump_json(),
-            "records": self._fingerprint(),
+            "records": self._records,
             "min_cell": str(self.min_cell),
         }
         folder = work / "tokens"
@@ -127,7 +133,7 @@ class SiteData:
                     about=about,
                 )
                 store = TokenStore.load(folder, about)
-        if store is None or self._fingerprint() != about["records"]:
+        if store is None or self.is_outdated:
             raise WireError(
                 f"the records, or the token store {folder} itself, changed while it was made. "
                 "Try again."

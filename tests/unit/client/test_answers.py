@@ -1,5 +1,7 @@
 """What a site does between rounds: its vocabulary, its token store, and what it refuses."""
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from fedehr_client.answers.site_data import SiteData, keep_vocabulary
 from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training.local_state import LocalState
+from fedehr_client.training.pretraining import pretrain_round
 from fedehr_server.phases.model_state import first_pretraining_state
 from fedehr_shared.errors import (
     DataError,
@@ -22,6 +25,7 @@ from fedehr_shared.errors import (
     VocabularyMissingError,
     WireError,
 )
+from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_shared.wire.work import Work, WorkId
 
@@ -62,6 +66,36 @@ def test_a_study_that_begins_anew_finds_nothing_of_the_run_before(
     answer(_work(study, "vocabulary"), _location(hospitals.sites[0], tmp_path))
     assert LocalState(tmp_path, study.digest, "pretraining", "v" * 64).before(2) is None
     assert LocalState(tmp_path, others.digest, "pretraining", "v" * 64).before(2) is not None
+
+
+def test_records_that_change_during_a_round_are_in_no_answer_and_in_no_state(
+    *, make_study: Any, hospitals: Any, vocabulary: Vocabulary, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """An erasure ends while the round still computes on the records as they were."""
+    site = SiteFolder(shutil.copytree(hospitals.sites[0].path, tmp_path / "site"))
+    location = _location(site, tmp_path / "work")
+    study = make_study(pretraining={"optimizer_state": "kept"})
+    state = first_pretraining_state(study, vocabulary.num_tokens)
+    work = _work(
+        study, "pretraining", model=state.weights, vocabulary_digest=vocabulary.digest,
+        vocabulary_json=vocabulary.to_json(),
+    )  # fmt: skip
+    assert answer(work, location).arrays["update"]
+    (kept,) = (tmp_path / "work" / "local_state").rglob("*.safetensors")
+
+    def train(context: Any, data: Any) -> Any:
+        done = pretrain_round(context, data)
+        assert kept.is_file()
+        os.utime(site.data_files[0], (1, 1))
+        return done
+
+    monkeypatch.setattr("fedehr_client.answers.answer.pretrain_round", train)
+    with pytest.raises(WireError, match="records changed"):
+        answer(work, location)
+    assert not kept.exists()
+    monkeypatch.undo()
+    assert answer(work, location).arrays["update"]
 
 
 def test_a_vocabulary_is_kept_for_later_rounds(tmp_path: Path, vocabulary: Vocabulary) -> None:
