@@ -115,20 +115,24 @@ def test_codes_that_no_two_sites_share_make_no_vocabulary(
 
 
 @pytest.mark.parametrize("step", ["unknown", "bucket"])
-def test_a_site_whose_codes_nobody_else_has_still_answers(
+def test_a_site_whose_codes_nobody_else_has_is_told_or_learns_from_their_buckets(
     make_study: Any,
     copied_hospitals: Any,
     run_study_in_process: Any,
     tmp_path: Path,
     step: str,
 ) -> None:
-    """All its events become [UNK] or one bucket: nothing can be hidden, and nothing may break."""
+    """All its events become [UNK], of which nothing can be hidden, or one bucket."""
     _rename_codes(
         copied_hospitals.sites[2],
         lambda code, _: f"OWN//{code}",
         "Own" if step == "bucket" else None,
     )
     done = run_study_in_process(make_study(), copied_hospitals.sites, tmp_path)
+    if step == "unknown":
+        assert done.result["sites"] == ["hospital-1", "hospital-2"]
+        assert [e["code"] for e in _events(tmp_path, "site_error")] == ["data"]
+        return
     assert done.result["sites"] == ["hospital-1", "hospital-2", "hospital-3"]
     assert _events(tmp_path, "site_error") == []
     shares = next(
