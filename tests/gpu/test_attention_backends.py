@@ -14,6 +14,7 @@ from fedehr_shared.model.encoder import EventEncoder
 from fedehr_shared.model.stack import compile_blocks, set_attention, set_checkpointing
 from fedehr_shared.model.weights import draw_first_weights, load_parameters
 from fedehr_shared.tokens.batch import MAX_VISITS, NUM_SEXES, EventBatch
+from fedehr_shared.tokens.places import Places
 
 pytestmark = [
     pytest.mark.gpu,
@@ -74,13 +75,14 @@ def _autocast(precision: str) -> AbstractContextManager[object]:
 
 
 def _loss_and_gradients(
-    encoder: EventEncoder, batch: EventBatch, precision: str
+    encoder: EventEncoder, batch: EventBatch, precision: str, places: Places | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(7)
-    weight = torch.randn(batch.boundaries[-1], CONFIG.hidden, generator=generator).cuda()
+    num = (places or batch).boundaries[-1]
+    weight = torch.randn(num, CONFIG.hidden, generator=generator).cuda()
     encoder.zero_grad()
     with _autocast(precision):
-        encoded = encoder(batch)
+        encoded = encoder(batch, places)
     loss = (encoded.float() * weight).mean()
     (loss * SCALE).backward()
     gradients = [p.grad.flatten() for p in encoder.parameters() if p.grad is not None]
@@ -130,6 +132,34 @@ def test_compiled_layers_are_the_padded_reference(
         reference = _loss_and_gradients(_encoder("padded"), batch, "fp32")
         _assert_near(_loss_and_gradients(encoder, batch, precision), reference, precision)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 4
+
+
+def _places(batch: EventBatch, index: list[int]) -> Places:
+    device = torch.device("cuda")
+    found = Places.of(torch.tensor(index), replace(batch, cu_seqlens=batch.cu_seqlens.cpu()))
+    return found.to(device)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(("name", "precision"), CHOICES)
+def test_wanted_places_alone_are_the_padded_reference(
+    name: str, precision: str, compiled: bool
+) -> None:
+    """Of some subjects nothing is wanted, of some all: kernels meet queries of length 0."""
+    reason = available(name, "cuda", precision, CONFIG.hidden // CONFIG.heads)
+    if reason:
+        pytest.skip(reason)
+    encoder = _encoder(name)
+    if compiled:
+        compile_blocks(encoder)
+    batch = _batch(LENGTHS)
+    second = list(range(batch.boundaries[1], batch.boundaries[2]))
+    for index in ([*second, 320, batch.boundaries[-1] - 1], [0], [batch.boundaries[5] + 1]):
+        places = _places(batch, index)
+        ours = _loss_and_gradients(encoder, batch, precision, places)
+        _assert_near(
+            ours, _loss_and_gradients(_encoder("padded"), batch, "fp32", places), precision
+        )
 
 
 @pytest.mark.parametrize(("name", "precision"), CHOICES)
