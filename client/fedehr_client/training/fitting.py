@@ -188,5 +188,7 @@ def _num_copies(context: RoundContext) -> int:
 
 
 def _most_tokens(context: RoundContext) -> int:
-    share = max(context.study.masking.rate, context.study.objective.hidden_share)
-    return int(min(MOST_TOKENS, _MOST_LOGITS / (context.num_tokens * share)))
+    study = context.study
+    is_mostly_hidden = study.objective.kind == "masked_autoencoder"
+    share = study.objective.hidden_share if is_mostly_hidden else study.masking.rate
+    return int(min(MOST_TOKENS, (1 - RESERVE) * _MOST_LOGITS / (context.num_tokens * share)))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fedehr_client.compute.compute import CHECKPOINTING, TOKEN_BUDGET, Compute
-from fedehr_client.training.fitting import fit_round
+from fedehr_client.training.fitting import MOST_TOKENS, _most_tokens, fit_round
 from fedehr_client.training.round import RoundContext
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.model.pretraining_model import PretrainingModel
@@ -47,3 +47,17 @@ def test_a_group_that_cannot_be_cut_is_checkpointed(
     fitted, budget = fit_round(context, "pretraining", model, model)
     assert fitted.compute.checkpointing is checkpointing
     assert budget.num_tokens == fitted.compute.token_budget == 4_096
+
+
+@pytest.mark.parametrize(("kind", "share"), [("masked_events", 0.3), ("masked_autoencoder", 0.75)])
+def test_the_most_tokens_go_by_the_logits_that_the_objective_makes(kind: str, share: float) -> None:
+    study = StudyConfig.model_validate(
+        {"name": "s", "objective": {"kind": kind}, "finetuning": {"tasks": ["a"]}}
+    )
+
+    def most(num_tokens: int) -> int:
+        compute = Compute(torch.device("cpu"))
+        return _most_tokens(RoundContext(study, "site", 1, num_tokens, {}, None, compute))
+
+    assert most(100) == MOST_TOKENS
+    assert 0.85 * 2**31 < most(100_000) * share * 100_000 < 2**31
