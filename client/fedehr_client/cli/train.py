@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fedehr_client.compute.config import ComputeConfig
-    from fedehr_client.training.exam import Exam
-    from fedehr_client.training.rehearsal import Rehearsal, RehearsalLength, Rehearsed
-    from fedehr_client.training.rehearsal_plan import RehearsalPlan
+    from fedehr_client.rehearsal.exam import Exam
+    from fedehr_client.rehearsal.rehearsal import Rehearsal, RehearsalLength, Rehearsed
+    from fedehr_client.rehearsal.rehearsal_plan import RehearsalPlan
     from fedehr_shared.meds.folder import SiteFolder
 
 app = typer.Typer()
@@ -99,8 +99,8 @@ def train(
 
     Nothing is sent, and nothing is kept unless --out names a file.
     """
-    from fedehr_client.training.rehearsal import RehearsalLength
-    from fedehr_client.training.weights_file import check_new_file
+    from fedehr_client.rehearsal.rehearsal import RehearsalLength
+    from fedehr_client.rehearsal.weights_file import check_new_file
 
     if steps is not None and minutes is not None:
         raise UsageError("--steps and --minutes cannot both be given.")
@@ -165,8 +165,8 @@ def _prepared(asked: _Asked) -> Iterator["Rehearsal"]:
     from fedehr_client.check.default_study import default_study
     from fedehr_client.check.vocabulary import own_vocabulary, read_vocabulary
     from fedehr_client.locator import SiteLocation
+    from fedehr_client.rehearsal.rehearsal import Rehearsal
     from fedehr_client.scratch import scratch_folder
-    from fedehr_client.training.rehearsal import Rehearsal
     from fedehr_shared.config.study import StudyConfig
     from fedehr_shared.processes import termination_interrupts
 
@@ -190,7 +190,7 @@ def _rehearse(
     asked: _Asked, length: "RehearsalLength", weights: Path | None, *, as_json: bool
 ) -> None:
     from fedehr_client.cli.training_display import TrainingDisplay
-    from fedehr_client.training.weights_file import write_weights
+    from fedehr_client.rehearsal.weights_file import write_weights
 
     with _prepared(asked) as rehearsal:
         plan = rehearsal.plan()

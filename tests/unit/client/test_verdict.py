@@ -2,8 +2,8 @@
 
 import pytest
 
-from fedehr_client.training.exam import Exam
-from fedehr_client.training.verdict import Verdict
+from fedehr_client.rehearsal.exam import Exam
+from fedehr_client.rehearsal.verdict import Verdict
 
 GOOD, POOR = Exam(loss=3.0, reference=4.5), Exam(loss=4.6, reference=4.5)
 

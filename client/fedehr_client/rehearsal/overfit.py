@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fedehr_client.compute.prepare import prepare_model
-from fedehr_client.training.accuracy import masked_of, naming_accuracy
+from fedehr_client.rehearsal.accuracy import masked_of, naming_accuracy
+from fedehr_client.rehearsal.exam import loss_of_batch
 from fedehr_client.training.batches import PretrainingBatches, PretrainingData
-from fedehr_client.training.exam import loss_of_batch
 from fedehr_client.training.loop import RoundTrainer
 from fedehr_client.training.round import RoundContext
 from fedehr_shared.config.objective import ObjectiveConfig

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from fedehr_client.training.exam import Exam
+from fedehr_client.rehearsal.exam import Exam
 
 LEAST_GAIN_NATS = 0.05
 """A loss that is not this far below its reference says that nothing was learned."""

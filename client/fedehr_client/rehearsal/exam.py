@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fedehr_client.compute.compute import Compute
 from fedehr_client.compute.precision import autocast
 from fedehr_client.compute.prepare import prepare_model
-from fedehr_client.training.accuracy import masked_of
+from fedehr_client.rehearsal.accuracy import masked_of
 from fedehr_client.training.batches import PretrainingBatches, PretrainingData
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.model.pretraining_model import PretrainingBatch, PretrainingModel

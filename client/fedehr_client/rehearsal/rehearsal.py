@@ -12,17 +12,17 @@ from fedehr_client.check.cell_rule import CellRule
 from fedehr_client.compute.compute import Compute, choose_compute
 from fedehr_client.compute.memory import estimate_memory
 from fedehr_client.locator import SiteLocation
+from fedehr_client.rehearsal.exam import Exam, examine
+from fedehr_client.rehearsal.few_subjects import few_subjects
+from fedehr_client.rehearsal.overfit import MOST_STEPS, Overfit, overfit
+from fedehr_client.rehearsal.rehearsal_plan import RehearsalPlan
+from fedehr_client.rehearsal.verdict import Verdict
 from fedehr_client.training.batch_size import usual_batch_tokens
 from fedehr_client.training.batches import PretrainingData
 from fedehr_client.training.entropy import code_entropy, frequency_losses
-from fedehr_client.training.exam import Exam, examine
-from fedehr_client.training.few_subjects import few_subjects
-from fedehr_client.training.overfit import MOST_STEPS, Overfit, overfit
 from fedehr_client.training.pretraining import pretrain_round
-from fedehr_client.training.rehearsal_plan import RehearsalPlan
 from fedehr_client.training.round import RoundContext
 from fedehr_client.training.step_numbers import StepObserver
-from fedehr_client.training.verdict import Verdict
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import ConfigError, PolicyError, UsageError
 from fedehr_shared.meds.reader import read_splits
