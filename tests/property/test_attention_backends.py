@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch.nn.attention.flex_attention import create_block_mask
 
 from fedehr_shared.config.model import ModelConfig
-from fedehr_shared.model.attention.flex import document_mask
-from fedehr_shared.model.attention.layout import AttentionLayout, SequenceLayout
+from fedehr_shared.model.attention.document_mask import document_mask
+from fedehr_shared.model.attention.layout import SequenceLayout
 from fedehr_shared.model.encoder import EventEncoder
 from fedehr_shared.model.stack import set_attention, set_checkpointing
 from fedehr_shared.model.weights import draw_first_weights, load_parameters
@@ -148,7 +148,7 @@ def test_blocks_of_the_document_mask_are_those_found_from_all_pairs_of_tokens(
 ) -> None:
     layout = SequenceLayout.of(_batch(0, lengths))
     owners, num = layout.owners, layout.num_tokens
-    ours = document_mask(AttentionLayout(layout, layout))
+    ours = document_mask(layout, layout)
     theirs = create_block_mask(
         lambda batch, head, query, key: owners[query] == owners[key], None, None, num, num, "cpu"
     )

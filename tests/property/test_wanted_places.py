@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch.nn.attention.flex_attention import create_mask
 
 from fedehr_shared.config.model import ModelConfig
-from fedehr_shared.model.attention.flex import BLOCK_SIZE, document_mask
-from fedehr_shared.model.attention.layout import AttentionLayout, SequenceLayout
+from fedehr_shared.model.attention.document_mask import BLOCK_SIZE, document_mask
+from fedehr_shared.model.attention.layout import SequenceLayout
 from fedehr_shared.model.encoder import EventEncoder
 from fedehr_shared.model.stack import set_attention, set_checkpointing
 from fedehr_shared.model.weights import draw_first_weights, load_parameters
@@ -96,7 +96,7 @@ def test_blocks_hold_every_pair_of_one_sequence(
     if not places.boundaries[-1]:
         return
     asking, asked = SequenceLayout.of(places), SequenceLayout.of(batch)
-    mask = document_mask(AttentionLayout(asking, asked))
+    mask = document_mask(asking, asked)
     pairs = asking.owners[:, None] == asked.owners[None, :]
     assert torch.equal(
         create_mask(mask.mask_mod, None, None, *pairs.shape, device="cpu")[0, 0], pairs

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from fedehr_shared.model.attention.attention_layout import AttentionLayout
 from fedehr_shared.model.attention.backends import AttentionBackend, attention_backend
-from fedehr_shared.model.attention.layout import AttentionLayout
 from fedehr_shared.model.rotary import rotate
 
 

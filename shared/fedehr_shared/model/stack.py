@@ -6,9 +6,10 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from fedehr_shared.model.attention.attention_layout import AttentionLayout
 from fedehr_shared.model.attention.backends import AttentionBackend, attention_backend
 from fedehr_shared.model.attention.flex import attend_flex
-from fedehr_shared.model.attention.layout import AttentionLayout, SequenceLayout, Stream
+from fedehr_shared.model.attention.layout import SequenceLayout, Stream
 from fedehr_shared.model.attention.varlen import attend_varlen
 from fedehr_shared.model.block import EncoderBlock
 from fedehr_shared.model.rotary import rotary_angles

@@ -12,8 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fedehr_shared.config.model import SIZES, ModelConfig
 from fedehr_shared.errors import ConfigError
 from fedehr_shared.model.attention import flex
+from fedehr_shared.model.attention.attention_layout import AttentionLayout
 from fedehr_shared.model.attention.backends import attention_backend, available
-from fedehr_shared.model.attention.layout import AttentionLayout, SequenceLayout
+from fedehr_shared.model.attention.layout import SequenceLayout
 from fedehr_shared.model.attention.padded import attend_padded
 from fedehr_shared.model.encoder import EventEncoder
 from fedehr_shared.model.stack import compile_blocks, set_attention

@@ -6,8 +6,8 @@ from typing import Literal, get_args
 import torch
 
 from fedehr_shared.errors import ConfigError
+from fedehr_shared.model.attention.attention_layout import AttentionLayout
 from fedehr_shared.model.attention.flex import attend_flex
-from fedehr_shared.model.attention.layout import AttentionLayout
 from fedehr_shared.model.attention.padded import attend_padded
 from fedehr_shared.model.attention.per_subject import attend_per_subject
 from fedehr_shared.model.attention.varlen import attend_varlen

@@ -1,14 +1,11 @@
-"""`SequenceLayout`: where each sequence of a flat stream lies; `AttentionLayout`: of two."""
+"""`SequenceLayout`: where each sequence of a flat stream lies."""
 
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
-
-if TYPE_CHECKING:
-    from torch.nn.attention.flex_attention import BlockMask
 
 
 class Stream(Protocol):
@@ -74,23 +71,3 @@ class SequenceLayout:
         index = torch.arange(self.num_tokens, device=self.cu_seqlens.device)
         starts = self.cu_seqlens.long()[self.owners]
         return self.owners * self.max_length + index - starts
-
-
-@dataclass(frozen=True, eq=False)
-class AttentionLayout:
-    """Who asks and who is asked: each query sees the keys of its own sequence.
-
-    Attributes:
-        queries: the tokens that ask: all of the stream, or those of some places.
-        keys: all tokens of the same sequences.
-    """
-
-    queries: SequenceLayout
-    keys: SequenceLayout
-
-    @cached_property
-    def block_mask(self) -> "BlockMask":
-        """Which blocks of queries see which blocks of keys, for FlexAttention."""
-        from fedehr_shared.model.attention.flex import document_mask
-
-        return document_mask(self)

@@ -7,7 +7,8 @@ per-sample gradients.
 import torch
 from torch.nn import functional
 
-from fedehr_shared.model.attention.layout import AttentionLayout, SequenceLayout
+from fedehr_shared.model.attention.attention_layout import AttentionLayout
+from fedehr_shared.model.attention.layout import SequenceLayout
 
 
 def attend_padded(

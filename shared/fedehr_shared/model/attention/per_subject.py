@@ -7,7 +7,7 @@ lengths together in padded groups were slower: the copies cost more than the cal
 import torch
 from torch.nn import functional
 
-from fedehr_shared.model.attention.layout import AttentionLayout
+from fedehr_shared.model.attention.attention_layout import AttentionLayout
 
 
 def attend_per_subject(

@@ -12,7 +12,7 @@ Tested in tests/gpu.
 import torch
 from torch.nn.attention.varlen import varlen_attn
 
-from fedehr_shared.model.attention.layout import AttentionLayout
+from fedehr_shared.model.attention.attention_layout import AttentionLayout
 
 
 def attend_varlen(
