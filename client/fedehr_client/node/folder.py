@@ -1,11 +1,11 @@
 """The node's folder: one place, named by the user, that holds all of a hospital's node.
 
-DIR/site.toml     the site file
-DIR/node.key      private key (0600), DIR/node.key.pub the public one
-DIR/ca.crt        a copy of the coordinator's certificate authority
-DIR/work/         caches
-DIR/state/        the engine's settings and process record
-DIR/logs/         supernode.log
+site.toml     the site file
+node.key      private key (0600), node.key.pub the public one
+ca.crt        a copy of the coordinator's certificate authority
+work          folder of caches
+state         folder of the engine's settings and process record
+logs          folder of supernode.log
 """
 
 import json

@@ -12,6 +12,8 @@ from fedehr_shared.errors import WireError
 from fedehr_shared.wire.moments import FIRST, SECOND_ROOT
 from fedehr_shared.wire.payload import Arrays
 
+_BETAS = (0.9, 0.98)
+
 
 def make_optimizer(
     groups: Sequence[dict[str, object]], config: OptimizationConfig, *, fused: bool = False
@@ -24,7 +26,7 @@ def make_optimizer(
         list(groups),
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
-        betas=(0.9, 0.98),
+        betas=_BETAS,
         fused=fused,
     )
 
@@ -61,11 +63,12 @@ def load_moments(
     moments: Mapping[str, NDArray[np.float32]],
     num_steps_done: int,
 ) -> None:
-    """Continue from averaged moments.
+    """Continue from averaged moments, as if each had been through `num_steps_done` steps.
 
     Raises:
         WireError: a moment is missing, has another shape, or is NaN or beyond float32.
     """
+    for_first, for_second = _shares(num_steps_done)
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -81,17 +84,26 @@ def load_moments(
             optimizer,
             parameter,
             float(num_steps_done),
-            torch.from_numpy(np.array(first)),
-            torch.from_numpy(second),
+            torch.from_numpy(first * np.float32(for_first)),
+            torch.from_numpy(second * np.float32(for_second)),
         )
 
 
 def moments_of(optimizer: torch.optim.AdamW, model: nn.Module) -> Arrays:
-    """The moments after a round, by parameter name."""
+    """The moments after a round, by parameter name, corrected for their start at zero: sites
+    that took other numbers of steps, by the clock or for their size, tell them on one scale."""
     moments: Arrays = {}
     for name, parameter in model.named_parameters():
         state = optimizer.state.get(parameter)
         if state:
-            moments[name + FIRST] = state["exp_avg"].cpu().numpy()
-            moments[name + SECOND_ROOT] = state["exp_avg_sq"].sqrt().cpu().numpy()
+            of_first, of_second = _shares(float(state["step"]))
+            moments[name + FIRST] = (state["exp_avg"] / of_first).cpu().numpy()
+            moments[name + SECOND_ROOT] = (state["exp_avg_sq"] / of_second).sqrt().cpu().numpy()
     return moments
+
+
+def _shares(num_steps: float) -> tuple[float, float]:
+    """How much of a constant gradient, and of its square, the moments hold after some steps
+    (Kingma and Ba 2015, section 3)."""
+    first, second = _BETAS
+    return 1 - first**num_steps, 1 - second**num_steps

@@ -1,14 +1,12 @@
 """`RunFigures`: what one variant and seed came to, and the file that keeps it."""
 
-import json
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
 from fedehr_shared.errors import DataError
-from fedehr_simulations.private_file import private_opener
+from fedehr_simulations.private_file import replacing
 from fedehr_simulations.probe.probing import ProbeScore
 from fedehr_simulations.verdict.result import Count, Finite, Part, Text
 
@@ -67,13 +65,8 @@ class RunFigures(Part):
 
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all."""
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        text = json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
-        with open(partial, "w", encoding="utf-8", opener=private_opener) as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with replacing(path) as file:
+            file.write(self.model_dump_json(indent=2).encode() + b"\n")
 
     @classmethod
     def read(cls, path: Path) -> "RunFigures | None":

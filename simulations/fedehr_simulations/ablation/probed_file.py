@@ -3,7 +3,6 @@
 The file holds no number of a subject; it is for its owner's eyes only all the same (mode 0600).
 """
 
-import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedehr_shared.errors import DataError
-from fedehr_simulations.private_file import private_opener
+from fedehr_simulations.private_file import replacing
 from fedehr_simulations.probe.probing import ProbedTask
 
 PROBED_FILE = "probed.npz"
@@ -29,10 +28,8 @@ def write_probed(path: Path, probed: Sequence[ProbedTask]) -> None:
         arrays[f"{name}/labels"] = task.labels
         arrays[f"{name}/subjects"] = task.subjects
         arrays[f"{name}/scores"] = np.stack(task.scores)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    with open(partial, "wb", opener=private_opener) as file:
+    with replacing(path) as file:
         np.savez_compressed(file, **arrays)
-    partial.replace(path)
 
 
 def read_probed(path: Path) -> tuple[ProbedTask, ...]:

@@ -1,7 +1,5 @@
 """`AblationRecord`: all runs of an ablation, and the file `OUT/ablation.json`."""
 
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -14,7 +12,7 @@ from fedehr_simulations.ablation.masked_loss import COMMON
 from fedehr_simulations.ablation.measuring import probe_rules
 from fedehr_simulations.ablation.run import RunOutcome
 from fedehr_simulations.ablation.variants import Variant
-from fedehr_simulations.private_file import private_opener
+from fedehr_simulations.private_file import replacing
 from fedehr_simulations.probe.probing import ProbedTask
 from fedehr_simulations.verdict.machine import Machine, describe_machine, describe_versions
 from fedehr_simulations.verdict.result import Count, Part, Text
@@ -62,13 +60,8 @@ class AblationRecord(Part):
 
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all."""
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        text = json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
-        with open(partial, "w", encoding="utf-8", opener=private_opener) as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with replacing(path) as file:
+            file.write(self.model_dump_json(indent=2).encode() + b"\n")
 
 
 def build_record(

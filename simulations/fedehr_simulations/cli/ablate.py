@@ -21,7 +21,7 @@ def ablate(  # noqa: PLR0917 - a command line's parameters
     ],
     variants: Annotated[
         Path | None,
-        typer.Option(help="TOML with tables [variants.NAME]; without it the built-in ones."),
+        typer.Option(help="TOML with tables \\[variants.NAME]; without it the built-in ones."),
     ] = None,
     seeds: Annotated[int, typer.Option(help="How many seeds, from the study's own up.")] = 3,
     actors: Annotated[
@@ -33,11 +33,12 @@ def ablate(  # noqa: PLR0917 - a command line's parameters
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
-    """Pre-train each variant of a study, and say what its masked loss and its encodings are worth.
+    """Pre-train variants of a study, and say what each one's encodings are worth.
 
-    Every variant meets the same tokens, splits, labels and masks. There is no fine-tuning:
-    a logistic regression on frozen encodings is scored on the held-out subjects. A run that is
-    done is not done again, so an interrupted ablation goes on where it was.
+    Every variant meets the same tokens, splits, labels and masks. Its masked
+    loss is told too. There is no fine-tuning: a logistic regression on frozen
+    encodings is scored on the held-out subjects. A run that is done is not done
+    again, so an interrupted ablation goes on where it was.
     """
     from fedehr_shared.config import StudyConfig
     from fedehr_shared.errors import TrainingError

@@ -121,3 +121,38 @@ def test_a_private_bias_starts_at_the_site_s_frequencies() -> None:
     # Its softmax is the site's frequencies, one added to each count.
     shares = (COUNTS + 1) / (COUNTS + 1).sum()
     torch.testing.assert_close(values.softmax(0), torch.from_numpy(shares).float())
+
+
+@pytest.mark.parametrize("num_taken", [1, 3, 10, 400])
+def test_averaged_moments_are_on_one_scale_however_many_steps_were_taken(
+    tmp_path: Path, num_taken: int
+) -> None:
+    """Under a constant gradient every step of AdamW is as long as the learning rate."""
+    rate = 1e-2
+    config = OptimizationConfig.model_validate({"learning_rate": rate, "weight_decay": 0.0})
+
+    def steps(model: nn.Module, optimizer: torch.optim.AdamW, num: int) -> list[float]:
+        lengths = []
+        for _ in range(num):
+            before = [p.detach().clone() for p in model.parameters()]
+            for number, p in enumerate(model.parameters()):
+                p.grad = torch.full_like(p, 0.3 + number)
+            optimizer.step()
+            moved = [
+                (b - p.detach()).abs() for b, p in zip(before, model.parameters(), strict=True)
+            ]
+            lengths += [float(m.min()) for m in moved] + [float(m.max()) for m in moved]
+        return lengths
+
+    def round_of(number: int, averaged: Any) -> tuple[nn.Module, Any, CarryOver]:
+        model = nn.Linear(4, 5)
+        optimizer = make_optimizer([{"params": list(model.parameters())}], config)
+        carried = CarryOver(config, number, 10 * (number - 1), averaged, None)
+        carried.begin(optimizer, model, None)
+        return model, optimizer, carried
+
+    model, optimizer, carried = round_of(1, None)
+    steps(model, optimizer, num_taken)
+    sent = carried.end(optimizer, model, None)
+    model, optimizer, _ = round_of(2, sent)
+    assert steps(model, optimizer, 3) == pytest.approx([rate] * 12, rel=1e-3)
