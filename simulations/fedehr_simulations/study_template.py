@@ -131,20 +131,78 @@ WORDS: dict[str, str] = {
     "objective.projection": "Width in which views of subjects are compared.",
     "pretraining": "Self-supervised pre-training on the train split; 0 rounds leave it out.",
     **{f"pretraining.{key}": words for key, words in _PHASE.items()},
+    "pretraining.reuse": (
+        "Digest of a model that an earlier study pre-trained; empty: rounds of its own."
+    ),
     "pretraining.private_bias": (
         "Each site fits an output bias for its own code frequencies, and keeps it."
     ),
     "finetuning": "Fine-tuning with one head a task, from the pre-trained weights.",
     **{f"finetuning.{key}": words for key, words in _PHASE.items()},
     "finetuning.tasks": "Tasks: each is a file labels/<task>.parquet at every site.",
-    "finetuning.encoder_rate_factor": (
-        "The encoder's learning rate as a share of the heads'; 0 trains the heads alone."
+    "finetuning.tuning": (
+        'What is trained. "probe": the heads alone. "probe_then_full": the heads, then everything. '
+        '"full": everything. "gradual": the heads, then layer after layer from the top. "lora": '
+        "heads and low-rank adapters. What is not trained is sent to a site once."
     ),
-    "finetuning.wide": "Add to each head a linear term over the tokens that a sequence holds.",
-    "finetuning.label_smoothing": "Labels move this far towards one half.",
+    "finetuning.probe_share": (
+        '"probe_then_full" and "gradual": this share of the rounds trains the heads alone.'
+    ),
+    "finetuning.layer_rate_decay": (
+        '"gradual": each layer learns at this times the rate of the one above it.'
+    ),
+    "finetuning.local_parts": (
+        'Parts that each site trains for itself and keeps: "heads", "adapters".'
+    ),
+    "finetuning.encoder_rate_factor": ("The encoder's learning rate as a share of the heads'."),
+    "finetuning.wide": (
+        "Add to each head a linear term over the tokens that a sequence holds; not with lora."
+    ),
     "finetuning.dropout": "Dropout on the subject's encoding, in training only.",
+    "lora": 'Low-rank adapters, with tuning = "lora".',
+    "lora.variant": '"lora", or "vera": A and B are drawn once, and two vectors learn.',
+    "lora.rank": "Rank of the adapters.",
+    "lora.alpha": "The adapters' product is scaled by alpha / rank.",
+    "lora.rank_stabilized": "Scale by alpha / sqrt(rank) instead.",
+    "lora.target_modules": "Matrices with adapters, of q, k, v, o, gate, up and down.",
+    "lora.layer_ranks": (
+        "A rank for each layer, from the lowest; 0: no adapters; empty: rank everywhere."
+    ),
+    "lora.rate_factor": "The adapters' learning rate as a share of the heads'.",
+    "lora.b_rate_factor": "LoRA+: the learning rate of B as a multiple of A's.",
+    "lora.aggregation": (
+        'How the sites\' adapters become one. "average": A and B apart. "frozen_a": A never '
+        'learns. "alternating": B and A in turn. "reprojection": the exact sum, cut to the rank, '
+        'the rest folded into the base. "stacking": the exact sum, folded into the base.'
+    ),
+    "loss": "What fine-tuning minimizes, and how its tasks share.",
+    "loss.kind": '"cross_entropy", or "focal", which looks at hard examples.',
+    "loss.focal_gamma": "How much less an easy example counts; 0: as cross-entropy.",
+    "loss.label_smoothing": "Labels move this far towards one half.",
+    "loss.class_weights": '"balanced": all classes of a task weigh the same; "none": each label.',
+    "loss.task_weights": (
+        '"equal"; "fixed": by the weight of [tasks.NAME]; "dynamic": a task whose tuning loss '
+        'falls slowly weighs more; "uncertainty": weights are learnt.'
+    ),
+    "loss.dynamic_temperature": "Of the dynamic weights: a higher one makes them more alike.",
+    "tasks": (
+        "A task that is not binary, or has a weight or thresholds of its own, gets a table "
+        '[tasks.NAME] with kind = "binary", "multiclass", "regression" or "time_to_event"; see '
+        "docs/finetuning.md."
+    ),
+    "exchange": "How tensors travel.",
+    "exchange.dtype": (
+        '"fp32", "bf16", "fp16", or "int8" for the sites\' updates, with fp16 for the rest.'
+    ),
+    "exchange.compress": "With zstd.",
     "evaluation": "The held-out evaluation that ends a study.",
     "evaluation.num_bootstraps": "Bootstrap replicates over subjects for the 95 % intervals.",
+    "evaluation.calibration": (
+        'Fitted by each site on its tuning split: "none", "temperature" or "platt".'
+    ),
+    "evaluation.num_calibration_bins": "Bins of equal mass for the calibration error.",
+    "evaluation.subgroups": 'By what scores are told apart: "sex", "age".',
+    "evaluation.age_bands_years": "Years at the prediction at which one band ends.",
 }
 
 
@@ -166,6 +224,8 @@ def write_study_text(name: str, tasks: Sequence[str]) -> str:
         value = getattr(study, key)
         if isinstance(value, Section):
             sections += _section(key, value)
+        elif isinstance(value, dict):
+            sections += ["", *_comment(WORDS[key])]
         else:
             lines += _key(key, key, value, field)
     return "\n".join([*lines, *sections]) + "\n"

@@ -49,7 +49,7 @@ def _start(study: StudyConfig, work: Path | None, **compute: Any) -> tuple[Round
 
 def _train(context: RoundContext, model: Any, num_tokens: int, budget: Any = None) -> Any:
     batch = worst_pieces(context.study, "pretraining", VOCABULARY, num_tokens)[0]
-    trainer = RoundTrainer(model, context.study.pretraining, {"": 1.0})
+    trainer = RoundTrainer(model, context.study.pretraining, lambda _: 1.0)
     return trainer.run(context, lambda _: batch, model, budget=budget)
 
 

@@ -25,7 +25,7 @@ def test_what_the_objective_trains_travels_in_pretraining_alone(
 ) -> None:
     objective, beside_the_encoder = OBJECTIVES[kind]
     study = make_study(
-        objective=objective, pretraining=SMALL, finetuning={**SMALL, "encoder_rate_factor": 0.0}
+        objective=objective, pretraining=SMALL, finetuning={**SMALL, "tuning": "probe"}
     )
     done = run_study_in_process(study, hospitals.sites, tmp_path)
     checkpoints = CheckpointFolder(done.folder / "checkpoints")

@@ -152,9 +152,7 @@ def test_encodings_are_what_the_heads_read(
     examples = data.examples(TRAIN)
     assert encodings[TRAIN].vectors.shape == (len(examples), study.model.hidden)
     assert encodings[TRAIN].subject_ids.tolist() == examples.subject_ids.tolist()
-    model = build_model(
-        lambda: FinetuningModel(study.model, study.finetuning, data.num_tokens), weights
-    ).eval()
+    model = build_model(lambda: FinetuningModel(study, data.num_tokens), weights).eval()
     batch = collate(data.store, examples.windows)
     assert model.wide is not None
     with torch.inference_mode():

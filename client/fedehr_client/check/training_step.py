@@ -166,7 +166,7 @@ def _estimates(
     num_tokens = vocabulary.num_tokens
     with torch.device("meta"):
         pretraining = PretrainingModel(study.model, study.objective, num_tokens)
-        finetuning = FinetuningModel(study.model, study.finetuning, num_tokens)
+        finetuning = FinetuningModel(study, num_tokens)
     # Fine-tuning sees fewer subjects a step than pre-training: its minutes are an upper bound.
     return (
         _estimate("pretraining", study.pretraining, pretraining, num_subjects, seconds_per_step),

@@ -111,7 +111,7 @@ def estimate_memory(
     with torch.device("meta"):
         model = _model_of(study, num_tokens, pretraining)
     parameters = sum(p.numel() for p in model.parameters())
-    frozen = not pretraining and study.finetuning.encoder_rate_factor == 0
+    frozen = not pretraining and study.finetuning.tuning == "probe"
     trained = parameters - _size(model.encoder) if frozen else parameters
     embedding = num_tokens * study.model.hidden if not frozen else 0
     config = study.pretraining if pretraining else study.finetuning
@@ -200,7 +200,7 @@ def _model_of(
 ) -> PretrainingModel | FinetuningModel:
     if pretraining:
         return PretrainingModel(study.model, study.objective, num_tokens)
-    return FinetuningModel(study.model, study.finetuning, num_tokens)
+    return FinetuningModel(study, num_tokens)
 
 
 def _size(module: nn.Module) -> int:

@@ -109,7 +109,7 @@ def overfit(
         lambda: PretrainingModel(study.model, study.objective, context.num_tokens), context.weights
     ).to(context.device)
     prepare_model(model, context.compute)
-    trainer = RoundTrainer(model, study.pretraining, {"": 1.0})
+    trainer = RoundTrainer(model, study.pretraining, lambda _: 1.0)
     found = Overfit(
         num_subjects=data.rows.size,
         num_hidden=masked_of(batch).targets.numel() if model.naming is not None else 0,

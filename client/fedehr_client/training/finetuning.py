@@ -8,6 +8,7 @@ from fedehr_client.training.labelled_batches import LabelledBatch, LabelledBatch
 from fedehr_client.training.loop import RoundContext, RoundResult, RoundTrainer
 from fedehr_client.training.round_plan import RoundPlan
 from fedehr_shared.model.finetuning_model import FinetuningModel, multitask_loss
+from fedehr_shared.model.tuning.plan import TuningPlan
 from fedehr_shared.model.weights import build_model
 from fedehr_shared.tokens.store import TokenStore
 
@@ -30,20 +31,22 @@ def finetune_round(context: RoundContext, store: TokenStore, examples: Examples)
         seed=(study.digest, PHASE, context.site),
         min_cell=context.min_cell,
     )
-    model = build_model(
-        lambda: FinetuningModel(study.model, tuning, context.num_tokens), context.weights
-    ).to(context.device)
+    model = build_model(lambda: FinetuningModel(study, context.num_tokens), context.weights).to(
+        context.device
+    )
 
     def loss_of(labelled: LabelledBatch) -> torch.Tensor:
         return multitask_loss(
             model(labelled.batch).float(),
             labelled.labels,
             labelled.num_step_labels,
-            tuning.label_smoothing,
+            study.loss.label_smoothing,
         )
 
-    factors = {"encoder.": tuning.encoder_rate_factor, "heads.": 1.0, "wide.": 1.0}
-    trainer = RoundTrainer(model, tuning, factors)
+    tuned = TuningPlan.of(study)
+    trainer = RoundTrainer(
+        model, tuning, lambda name: tuned.rate_factor(name, context.round_number)
+    )
     context, budget = fit_round(context, PHASE, model, loss_of)
     batches = LabelledBatches(study, context.site, store, examples, plan.rows)
     return trainer.run(context, batches, loss_of, plan=plan, budget=budget)

@@ -91,7 +91,8 @@ def _about(context: RoundContext, phase: str) -> dict[str, object]:
         "objective": study.objective.model_dump() if phase == "pretraining" else None,
         "masking": study.masking.model_dump() if phase == "pretraining" else None,
         "tasks": len(study.finetuning.tasks) if phase == "finetuning" else None,
-        "encoder_is_trained": study.finetuning.encoder_rate_factor > 0,
+        "tuning": study.finetuning.tuning if phase == "finetuning" else None,
+        "lora": study.lora.model_dump() if phase == "finetuning" else None,
         "context": study.sequence.context,
         "vocabulary": context.num_tokens,
         "compute": (

@@ -35,7 +35,7 @@ class RoundTrainer:
         self,
         model: nn.Module,
         config: OptimizationConfig,
-        rate_factors: dict[str, float],
+        rate_factor: Callable[[str], float],
         *,
         private_bias: PrivateBias | None = None,
     ) -> None:
@@ -44,21 +44,22 @@ class RoundTrainer:
         Args:
             model: on its device.
             config: the phase's.
-            rate_factors: by prefix of parameter names; the rate is scaled by it, 0 freezes.
+            rate_factor: by a parameter's name, what its rate is scaled by; 0 freezes it.
             private_bias: the site's, trained beside the model at the full rate.
         """
         self._model = model
         self._config = config
         self._bias = private_bias
-        groups: list[dict[str, object]] = []
-        shared: list[nn.Parameter] = []
-        for prefix, factor in rate_factors.items():
-            members = [p for n, p in model.named_parameters() if n.startswith(prefix)]
-            for parameter in members:
-                parameter.requires_grad_(factor > 0)
-            if factor > 0 and members:
-                groups.append({"params": members, "rate_factor": factor})
-                shared += members
+        members: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in model.named_parameters():
+            factor = rate_factor(name)
+            parameter.requires_grad_(factor > 0)
+            if factor > 0:
+                members.setdefault(factor, []).append(parameter)
+        groups: list[dict[str, object]] = [
+            {"params": own, "rate_factor": factor} for factor, own in members.items()
+        ]
+        shared = [parameter for own in members.values() for parameter in own]
         self._clipped = [shared]
         if private_bias is not None:
             groups.append({"params": [private_bias.values], "rate_factor": 1.0})

@@ -46,9 +46,7 @@ def predict(
         TrainingError: a score is NaN or infinite, or not one sequence fits into memory.
         WireError: the weights do not fit the model.
     """
-    model = build_model(
-        lambda: FinetuningModel(study.model, study.finetuning, num_tokens), weights
-    ).to(compute.device)
+    model = build_model(lambda: FinetuningModel(study, num_tokens), weights).to(compute.device)
     prepare_model(model, compute)
     model.eval()
     budget = TokenBudget(compute.token_budget or max(_MOST_TOKENS, study.sequence.context))

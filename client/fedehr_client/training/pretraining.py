@@ -41,5 +41,5 @@ def pretrain_round(context: RoundContext, data: PretrainingData) -> RoundResult:
 
     context, budget = fit_round(context, PHASE, model, loss_of)
     batches = PretrainingBatches(study, context.site, data, plan.rows, plan.epoch)
-    trainer = RoundTrainer(model, config, {"": 1.0}, private_bias=bias)
+    trainer = RoundTrainer(model, config, lambda _: 1.0, private_bias=bias)
     return trainer.run(context, batches, loss_of, plan=plan, budget=budget)

@@ -39,7 +39,7 @@ def first_finetuning_state(
     Each head's bias starts at its task's log-odds. From zero, AdamW would spend its first
     steps lowering every weight that most subjects share, and a long record would look healthy.
     """
-    model = FinetuningModel(study.model, study.finetuning, num_tokens)
+    model = FinetuningModel(study, num_tokens)
     drawn = draw_first_weights(model, study.seed, "finetuning")
     taken = {name: pretrained.weights.get(name, value) for name, value in drawn.items()}
     for number, bias in enumerate(log_odds):

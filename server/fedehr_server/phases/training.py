@@ -22,7 +22,7 @@ def travelling_moments(
     training = study.pretraining if phase == "pretraining" else study.finetuning
     if training.optimizer_state != "averaged":
         return {}
-    frozen = phase == "finetuning" and study.finetuning.encoder_rate_factor == 0
+    frozen = phase == "finetuning" and study.finetuning.tuning == "probe"
     return moment_shapes(
         {
             name: value.shape

@@ -9,3 +9,6 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 """A part of a whole, from 0 to 1."""
+
+Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+"""A SHA-256 in hexadecimal, or nothing."""

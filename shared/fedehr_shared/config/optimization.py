@@ -1,10 +1,10 @@
-"""`[pretraining]` and `[finetuning]`: rounds, steps and AdamW."""
+"""`[pretraining]`, and what it shares with `[finetuning]`: rounds, steps and AdamW."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fedehr_shared.config.name import Name, Share
+from fedehr_shared.config.name import Digest, Share
 from fedehr_shared.config.section import Section
 
 
@@ -50,22 +50,18 @@ class OptimizationConfig(Section):
 class PretrainingConfig(OptimizationConfig):
     """Self-supervised pre-training on the train split; 0 rounds leave it out."""
 
+    reuse: Digest = ""
+    """Digest of a model that an earlier study pre-trained, in place of rounds of its own; empty:
+    none."""
     private_bias: bool = False
     """Each site fits an output bias of its own, for how often it uses which code. It never
     leaves the site."""
 
-
-class FinetuningConfig(OptimizationConfig):
-    """Fine-tuning with one head a task, from the pre-trained weights."""
-
-    tasks: Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)]
-    """Tasks, each a `labels/<task>.parquet` at the sites that hold it."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-2
-    """The heads' rate; see `encoder_rate_factor`."""
-    encoder_rate_factor: Annotated[float, Field(ge=0, le=1)] = 0.03
-    """The encoder's learning rate as a share of the heads'; 0 trains the heads alone."""
-    wide: bool = True
-    """Add to each head a linear term over the tokens that a sequence holds."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Dropout on the pooled encoding, in training only."""
+    @model_validator(mode="before")
+    @classmethod
+    def _no_rounds_of_its_own(cls, values: object) -> object:
+        if not isinstance(values, dict) or not values.get("reuse"):
+            return values
+        if values.setdefault("rounds", 0) != 0:
+            raise ValueError("with reuse there is nothing to pre-train: leave out rounds")
+        return values

@@ -13,13 +13,19 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from fedehr_shared.config.cohort import CohortConfig
+from fedehr_shared.config.evaluation import EvaluationConfig
+from fedehr_shared.config.exchange import ExchangeConfig
+from fedehr_shared.config.finetuning import FinetuningConfig
+from fedehr_shared.config.lora import RESTARTING, LoraConfig
+from fedehr_shared.config.loss import LossConfig
 from fedehr_shared.config.masking import MaskingConfig
 from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.config.name import Name
 from fedehr_shared.config.objective import ObjectiveConfig
-from fedehr_shared.config.optimization import FinetuningConfig, PretrainingConfig
+from fedehr_shared.config.optimization import PretrainingConfig
 from fedehr_shared.config.section import Section, parse, read_toml
 from fedehr_shared.config.sequence import SequenceConfig
+from fedehr_shared.config.task import TaskConfig
 from fedehr_shared.config.vocabulary import VocabularyConfig
 from fedehr_shared.errors import ConfigError
 
@@ -37,13 +43,6 @@ class FederationConfig(Section):
     """How often a site that answered with an error is asked in one round."""
 
 
-class EvaluationConfig(Section):
-    """The held-out evaluation that ends a study."""
-
-    num_bootstraps: Annotated[int, Field(ge=100, le=10_000)] = 1_000
-    """Bootstrap replicates over subjects for the 95 % intervals."""
-
-
 class StudyConfig(Section):
     """A whole study."""
 
@@ -58,7 +57,25 @@ class StudyConfig(Section):
     objective: ObjectiveConfig = ObjectiveConfig()
     pretraining: PretrainingConfig = PretrainingConfig()
     finetuning: FinetuningConfig
+    lora: LoraConfig = LoraConfig()
+    loss: LossConfig = LossConfig()
+    tasks: dict[Name, TaskConfig] = Field(default_factory=dict)
+    """By name, the kind of a task's outcome; see `task`."""
+    exchange: ExchangeConfig = ExchangeConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _new_adapters_begin_afresh(cls, values: object) -> object:
+        """The moments' default where `[lora] aggregation` gives each round new adapters."""
+        if not isinstance(values, dict):
+            return values
+        lora, finetuning = values.get("lora"), values.get("finetuning")
+        if not isinstance(lora, dict) or not isinstance(finetuning, dict):
+            return values
+        if finetuning.get("tuning") != "lora" or lora.get("aggregation") not in RESTARTING:
+            return values
+        return {**values, "finetuning": {"optimizer_state": "fresh", **finetuning}}
 
     @model_validator(mode="after")
     def _objective_has_its_means(self) -> "StudyConfig":
@@ -84,6 +101,54 @@ class StudyConfig(Section):
                     f"answer within [federation] round_deadline_seconds = {deadline:g}: raise the "
                     "deadline, or give fewer minutes"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_are_asked_for(self) -> "StudyConfig":
+        unknown = sorted(set(self.tasks) - set(self.finetuning.tasks))
+        if unknown:
+            raise ValueError(
+                f"[tasks.{unknown[0]}] describes a task that [finetuning] tasks does not name"
+            )
+        if self.loss.task_weights == "fixed":
+            if not any(self.task(name).weight for name in self.finetuning.tasks):
+                raise ValueError("[loss] task_weights = 'fixed', and every task's weight is 0")
+        else:
+            weighed = [name for name, task in self.tasks.items() if task.weight != 1]
+            if weighed:
+                raise ValueError(
+                    f"[tasks.{weighed[0]}] weight counts with [loss] task_weights = 'fixed' alone"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _adapters_fit(self) -> "StudyConfig":
+        if self.finetuning.tuning != "lora":
+            if self.lora != LoraConfig():
+                raise ValueError("[lora] has settings, and [finetuning] tuning is not 'lora'")
+            return self
+        lora, model = self.lora, self.model
+        if lora.layer_ranks and len(lora.layer_ranks) != model.layers:
+            raise ValueError(
+                f"[lora] layer_ranks has {len(lora.layer_ranks)} number(s), and the model "
+                f"{model.layers} layer(s)"
+            )
+        highest = max(lora.rank_of(layer) for layer in range(model.layers))
+        if highest > model.hidden and lora.variant == "lora":
+            raise ValueError(
+                f"[lora] has rank {highest}, and a layer is only {model.hidden} wide: choose a "
+                "rank far below it"
+            )
+        if lora.restarts and self.finetuning.optimizer_state != "fresh":
+            raise ValueError(
+                f"[lora] aggregation '{lora.aggregation}' gives each round new adapters, to which "
+                "the moments of the old do not belong: leave out [finetuning] optimizer_state"
+            )
+        if "adapters" in self.finetuning.local_parts and lora.aggregation != "average":
+            raise ValueError(
+                "[finetuning] local_parts keeps adapters at the sites, so that [lora] aggregation "
+                "has nothing to do: leave it out"
+            )
         return self
 
     @classmethod
@@ -118,6 +183,15 @@ class StudyConfig(Section):
     def digest(self) -> str:
         """SHA-256 of `to_json`, in hexadecimal."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def task(self, name: str) -> TaskConfig:
+        """The kind of a task's outcome; binary where the study says nothing."""
+        return self.tasks.get(name, TaskConfig())
+
+    @property
+    def task_configs(self) -> tuple[TaskConfig, ...]:
+        """In the order of `[finetuning] tasks`."""
+        return tuple(self.task(name) for name in self.finetuning.tasks)
 
     def num_rounds(self, phase: str) -> int:
         """Rounds of a phase; those before and after training have one."""

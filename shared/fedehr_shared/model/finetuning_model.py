@@ -4,8 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fedehr_shared.config.model import ModelConfig
-from fedehr_shared.config.optimization import FinetuningConfig
+from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.model.encoder import EventEncoder
 from fedehr_shared.model.full_precision import full_precision
 from fedehr_shared.tokens.batch import EventBatch
@@ -14,18 +13,20 @@ _SUM_SCALE = 1.0 / 16.0
 
 
 class FinetuningModel(nn.Module):
-    """Binary outcomes from a subject's sequence; heads are ordered as the study's tasks."""
+    """Outcomes from a subject's sequence; heads are ordered as the study's tasks."""
 
-    def __init__(self, model: ModelConfig, tuning: FinetuningConfig, num_tokens: int) -> None:
+    def __init__(self, study: StudyConfig, num_tokens: int) -> None:
         super().__init__()
+        model, tuning = study.model, study.finetuning
+        outputs = [task.num_outputs for task in study.task_configs]
         self.encoder = EventEncoder(model, num_tokens)
-        self.heads = nn.ModuleList(nn.Linear(model.hidden, 1) for _ in tuning.tasks)
-        self.wide = TokenPresence(num_tokens, len(tuning.tasks)) if tuning.wide else None
+        self.heads = nn.ModuleList(nn.Linear(model.hidden, num) for num in outputs)
+        self.wide = TokenPresence(num_tokens, sum(outputs)) if tuning.wide else None
         self._pooling = model.pooling
         self._dropout = tuning.dropout
 
     def forward(self, batch: EventBatch) -> torch.Tensor:
-        """Logits. Shape: `[sequences, tasks]`."""
+        """Logits, task after task. Shape: `[sequences, outputs]`."""
         pooled = pool(self.encoder(batch), batch.cu_seqlens, self._pooling)
         pooled = functional.dropout(pooled, self._dropout, self.training)
         # In bf16 a logit of -3 has steps of 0.016: many sequences would have the same score.

@@ -90,7 +90,7 @@ def main(asked: dict[str, Any]) -> None:
         loss: torch.Tensor = (model(points.inputs) - points.targets).square().mean()
         return loss
 
-    RoundTrainer(model, config, {"": 1.0}).run(context, make_batch, loss_of, plan=plan)
+    RoundTrainer(model, config, lambda _: 1.0).run(context, make_batch, loss_of, plan=plan)
     if asked["kill"] == "after":
         os.kill(os.getpid(), signal.SIGKILL)
     save_file(parameters_of(model), asked["last"])

@@ -59,7 +59,7 @@ def _train(config: OptimizationConfig, min_cell: int) -> tuple[RoundPlan, RoundR
         return Points(torch.ones(len(plan.rows(step)), 3))
 
     began = time.monotonic()
-    result = RoundTrainer(model, config, {"": 1.0}).run(
+    result = RoundTrainer(model, config, lambda _: 1.0).run(
         context, slow_batch, lambda points: model(points.inputs).square().mean(), plan=plan
     )
     return plan, result, time.monotonic() - began

@@ -164,7 +164,7 @@ def test_an_error_in_making_a_batch_stops_the_round(make_study: Any, data: SiteD
     model = build_model(
         lambda: PretrainingModel(study.model, study.objective, data.num_tokens), weights
     )
-    trainer = RoundTrainer(model, study.pretraining, {"": 1.0})
+    trainer = RoundTrainer(model, study.pretraining, lambda _: 1.0)
     with pytest.raises(TrainingError, match="no batch"):
         trainer.run(_context(study, data, weights), make, model)
     assert _threads() == []

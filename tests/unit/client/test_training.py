@@ -162,7 +162,7 @@ def test_moments_that_do_not_fit_are_refused(make_study: Any, data: SiteData) ->
 
 
 def test_a_factor_of_zero_trains_the_heads_alone(make_study: Any, data: SiteData) -> None:
-    study = make_study(finetuning={"encoder_rate_factor": 0.0})
+    study = make_study(finetuning={"tuning": "probe"})
     result = _finetune(study, data)
     moved = {name for name, array in result.update.items() if array.any()}
     assert any(name.startswith("heads.") for name in moved)

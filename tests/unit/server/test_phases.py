@@ -127,8 +127,8 @@ def test_tuning_auroc_is_by_examples_and_none_where_all_withhold() -> None:
         ({"pretraining": {"optimizer_state": "kept"}}, "pretraining", False, False),
         ({"finetuning": {"optimizer_state": "kept"}}, "finetuning", False, False),
         ({"pretraining": {"private_bias": True}}, "pretraining", True, True),
-        ({"finetuning": {"encoder_rate_factor": 0.0}}, "finetuning", False, True),
-        ({"finetuning": {"encoder_rate_factor": 0.0}}, "pretraining", True, True),
+        ({"finetuning": {"tuning": "probe"}}, "finetuning", False, True),
+        ({"finetuning": {"tuning": "probe"}}, "pretraining", True, True),
     ],
 )
 def test_moments_travel_for_what_is_trained(

@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedehr_shared.config.finetuning import FinetuningConfig
 from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.config.objective import ObjectiveConfig
-from fedehr_shared.config.optimization import FinetuningConfig
+from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
 from fedehr_shared.model.encoder import EventEncoder
 from fedehr_shared.model.finetuning_model import FinetuningModel, multitask_loss, pool
@@ -23,7 +24,11 @@ from fedehr_shared.vocabulary.vocabulary import START
 
 CONFIG = ModelConfig(layers=2, hidden=16, heads=2)
 NUM_TOKENS = 40
-TUNING = FinetuningConfig(tasks=("death", "long_stay"))
+
+
+def _study(**finetuning: Any) -> StudyConfig:
+    given = {"tasks": ("death", "long_stay"), **finetuning}
+    return StudyConfig(name="any", model=CONFIG, finetuning=FinetuningConfig(**given))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -121,7 +126,7 @@ def test_first_weights_follow_from_the_seed_alone() -> None:
 
 
 def test_weights_come_back_from_a_model_as_they_went_in() -> None:
-    model = FinetuningModel(CONFIG, TUNING, NUM_TOKENS)
+    model = FinetuningModel(_study(), NUM_TOKENS)
     drawn = draw_first_weights(model, 1)
     load_parameters(model, drawn)
     back = parameters_of(model)
@@ -132,7 +137,7 @@ def test_weights_come_back_from_a_model_as_they_went_in() -> None:
 
 @pytest.mark.parametrize("fault", ["missing", "unknown", "shape", "dtype", "nan", "inf"])
 def test_weights_that_do_not_fit_are_refused_and_the_model_stays(fault: str) -> None:
-    model = FinetuningModel(CONFIG, TUNING, NUM_TOKENS)
+    model = FinetuningModel(_study(), NUM_TOKENS)
     drawn: dict[str, Any] = draw_first_weights(model, 1)
     before = parameters_of(model)
     name = "encoder.norm.weight"
@@ -191,8 +196,7 @@ def test_a_batch_with_nothing_hidden_costs_nothing_and_trains_nothing() -> None:
 @pytest.mark.parametrize("wide", [False, True])
 def test_scores_in_bf16_are_as_many_as_the_sequences(wide: bool) -> None:
     """A head that answers in bf16 tells few of them apart, and an AUROC counts ties."""
-    tuning = FinetuningConfig(tasks=("death", "long_stay"), wide=wide)
-    model = FinetuningModel(CONFIG, tuning, NUM_TOKENS).eval()
+    model = FinetuningModel(_study(wide=wide), NUM_TOKENS).eval()
     load_parameters(model, draw_first_weights(model, 2, "test"))
     batch = _batch(4, [7] * 200)
     with torch.no_grad():
@@ -207,8 +211,7 @@ def test_scores_in_bf16_are_as_many_as_the_sequences(wide: bool) -> None:
 
 
 def test_dropout_acts_in_training_only() -> None:
-    tuning = FinetuningConfig(tasks=("death",), dropout=0.5)
-    model = FinetuningModel(CONFIG, tuning, NUM_TOKENS)
+    model = FinetuningModel(_study(tasks=("death",), dropout=0.5), NUM_TOKENS)
     batch = _batch(3, [5, 6])
     with torch.no_grad():
         assert torch.equal(model.eval()(batch), model(batch))

@@ -9,10 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedehr_shared.config.finetuning import FinetuningConfig
 from fedehr_shared.config.masking import MaskingConfig
 from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.config.objective import ObjectiveConfig
-from fedehr_shared.config.optimization import FinetuningConfig
+from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.model.finetuning_model import FinetuningModel
 from fedehr_shared.model.objectives.decoder import decoder_heads, decoder_width
 from fedehr_shared.model.pretraining_model import PretrainingBatch, PretrainingModel
@@ -270,7 +271,8 @@ def test_every_parameter_is_trained(kind: str) -> None:
 @pytest.mark.parametrize("kind", OBJECTIVES)
 def test_fine_tuning_takes_the_encoder_alone(kind: str) -> None:
     own = dict(_model(OBJECTIVES[kind]).named_parameters())
-    tuned = FinetuningModel(MODEL, FinetuningConfig(tasks=("death",)), NUM_TOKENS)
+    tuning = FinetuningConfig(tasks=("death",))
+    tuned = FinetuningModel(StudyConfig(name="any", model=MODEL, finetuning=tuning), NUM_TOKENS)
     shared = {n for n, _ in tuned.named_parameters()} & set(own)
     assert shared == {n for n in own if n.startswith("encoder.")}
     assert shared == {f"encoder.{n}" for n, _ in tuned.encoder.named_parameters()}

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch.func import functional_call, grad, vmap
 
+from fedehr_shared.config.finetuning import FinetuningConfig
 from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.config.objective import ObjectiveConfig
-from fedehr_shared.config.optimization import FinetuningConfig
+from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.model.finetuning_model import FinetuningModel
 from fedehr_shared.model.pretraining_model import PretrainingModel
 from fedehr_shared.model.stack import set_attention
@@ -28,7 +29,8 @@ def _stream(*columns: torch.Tensor) -> EventBatch:
 
 
 def _finetuned(wide: bool) -> tuple[torch.nn.Module, Callable[..., Any]]:
-    model = FinetuningModel(MODEL, FinetuningConfig(tasks=("a",), dropout=0, wide=wide), NUM_TOKENS)
+    tuning = FinetuningConfig(tasks=("a",), dropout=0, wide=wide)
+    model = FinetuningModel(StudyConfig(name="any", model=MODEL, finetuning=tuning), NUM_TOKENS)
 
     def loss(weights: dict[str, torch.Tensor], *columns: torch.Tensor) -> Any:
         return functional_call(model, weights, (_stream(*columns),)).square().sum()

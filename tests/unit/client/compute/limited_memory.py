@@ -54,7 +54,7 @@ def _main(room_mb: int, context: int, out: str) -> None:
     model = build_model(lambda: PretrainingModel(study.model, study.objective, VOCABULARY), weights)
     compute = Compute(torch.device("cpu"))
     around = RoundContext(study, "site", 1, VOCABULARY, weights, None, compute)
-    trainer = RoundTrainer(model, study.pretraining, {"": 1.0})
+    trainer = RoundTrainer(model, study.pretraining, lambda _: 1.0)
     budget = TokenBudget(None)
     if room_mb:
         _limit(room_mb * 1_000_000)

@@ -59,7 +59,7 @@ def test_the_parts_of_the_estimate() -> None:
     encoded = estimate_memory(hidden, "pretraining", 8_192, CPU)
     assert encoded.activations < found.activations
     assert encoded.logits > 2 * found.logits
-    heads = _study(finetuning={"tasks": ["a"], "encoder_rate_factor": 0.0})
+    heads = _study(finetuning={"tasks": ["a"], "tuning": "probe"})
     frozen = estimate_memory(heads, "finetuning", 8_192, CPU)
     assert frozen.moments < found.moments / 100
     assert frozen.token_bytes < found.token_bytes / 2

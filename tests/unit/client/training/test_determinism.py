@@ -29,7 +29,8 @@ def digest(kind, budget):
     batch = worst_pieces(study, "pretraining", 100, 1024)[0]
     compute = Compute(torch.device("cpu"), token_budget=budget)
     context = RoundContext(study, "site", 1, 100, weights, None, compute)
-    done = RoundTrainer(model, study.pretraining, {"": 1.0}).run(context, lambda _: batch, model)
+    trainer = RoundTrainer(model, study.pretraining, lambda _: 1.0)
+    done = trainer.run(context, lambda _: batch, model)
     parts = [done.update[n].tobytes() for n in sorted(done.update)]
     parts += [done.moments[n].tobytes() for n in sorted(done.moments)]
     return hashlib.sha256(b"".join(parts)).hexdigest(), done.loss, done.gradient_norm

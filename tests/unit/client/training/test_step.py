@@ -256,7 +256,7 @@ def _round(study: StudyConfig, plan: RoundPlan | None = None, **more: Any) -> tu
     context = RoundContext(
         study, "site", 1, 100, weights, None, replace(CPU, **more), observe=seen.append
     )
-    trainer = RoundTrainer(model, study.pretraining, {"": 1.0})
+    trainer = RoundTrainer(model, study.pretraining, lambda _: 1.0)
     return trainer.run(context, lambda _: batch, model, plan=plan), seen
 
 
@@ -287,7 +287,7 @@ def test_an_update_that_is_no_number_leaves_nothing_behind(tmp_path: Path) -> No
     local = LocalState(tmp_path, "study", "pretraining", "vocabulary")
     context = RoundContext(study, "site", 2, 100, weights, moments, CPU, local_state=local)
     bias = PrivateBias(np.ones(100, np.int64))
-    trainer = RoundTrainer(model, study.pretraining, {"": 1.0}, private_bias=bias)
+    trainer = RoundTrainer(model, study.pretraining, lambda _: 1.0, private_bias=bias)
     with pytest.raises(TrainingError, match=r"update is NaN or infinite .* Nothing was sent"):
         trainer.run(context, lambda _: batch, lambda piece: model(piece, bias.values))
     assert list(tmp_path.rglob("*.safetensors")) == []

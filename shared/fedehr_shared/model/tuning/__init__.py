@@ -1,0 +1,1 @@
+"""Which parameters fine-tuning trains, when, and which of them travel."""
