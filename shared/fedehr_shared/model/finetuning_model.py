@@ -7,6 +7,7 @@ from torch.nn import functional
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.model.encoder import EventEncoder
 from fedehr_shared.model.full_precision import full_precision
+from fedehr_shared.model.lora.adapters import add_adapters
 from fedehr_shared.tokens.batch import EventBatch
 
 _SUM_SCALE = 1.0 / 16.0
@@ -20,6 +21,8 @@ class FinetuningModel(nn.Module):
         model, tuning = study.model, study.finetuning
         outputs = [task.num_outputs for task in study.task_configs]
         self.encoder = EventEncoder(model, num_tokens)
+        if tuning.tuning == "lora":
+            add_adapters(self.encoder, study.lora, study.seed)
         self.heads = nn.ModuleList(nn.Linear(model.hidden, num) for num in outputs)
         self.wide = TokenPresence(num_tokens, sum(outputs)) if tuning.wide else None
         self._pooling = model.pooling

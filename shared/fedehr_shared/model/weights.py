@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fedehr_shared.errors import WireError
+from fedehr_shared.model.lora.first_values import draw_adapter
+from fedehr_shared.model.tuning.plan import is_adapter
 from fedehr_shared.seeds import derive_generator
 
 AnyModel = TypeVar("AnyModel", bound=nn.Module)
@@ -24,12 +26,16 @@ def draw_first_weights(model: nn.Module, *seed_parts: str | int) -> Tensors:
 
     Vectors of norms are ones; biases and the wide term are zeros; embeddings, and the
     projection of the age that is added to them, are normal with deviation 0.02; matrices are
-    normal with deviation 1 / sqrt(columns).
+    normal with deviation 1 / sqrt(columns). Adapters: see `draw_adapter`; what is drawn beside
+    them does not depend on them.
     """
     generator = derive_generator(*seed_parts)
     drawn: Tensors = {}
     for name, parameter in model.named_parameters():
         shape = tuple(parameter.shape)
+        if is_adapter(name):
+            drawn[name] = draw_adapter(name, shape, derive_generator(*seed_parts, name))
+            continue
         if name.startswith("wide."):
             drawn[name] = np.zeros(shape, dtype=np.float32)
             continue
