@@ -12,6 +12,8 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from fedehr_server.grid import GridTransport
+from fedehr_server.model_shelf import FOLDER_NAME as MODELS_FOLDER
+from fedehr_server.model_shelf import ModelShelf
 from fedehr_server.running import run_study
 from fedehr_server.vocabulary_shelf import FOLDER_NAME, VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
@@ -38,4 +40,12 @@ def main(grid: Grid, context: Context) -> None:
         raise ConfigError("the stored study is not the one that its digest names. Submit again.")
     num_sites = int(context.run_config["num-sites"])
     shelf = VocabularyShelf(Path(folder) / FOLDER_NAME)
-    run_study(study, GridTransport(grid), Path(folder) / "runs" / run, num_sites, shelf)
+    models = ModelShelf(Path(folder) / MODELS_FOLDER)
+    run_study(
+        study,
+        GridTransport(grid),
+        Path(folder) / "runs" / run,
+        num_sites,
+        shelf=shelf,
+        models=models,
+    )

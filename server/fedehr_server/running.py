@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from fedehr_server.model_shelf import ModelShelf
 from fedehr_server.progress import ProgressLog, write_json
 from fedehr_server.rounds.conductor import Conductor
 from fedehr_server.study_run import StudyRun
@@ -17,7 +18,9 @@ def run_study(
     transport: Transport,
     folder: Path,
     num_sites: int,
+    *,
     shelf: VocabularyShelf | None = None,
+    models: ModelShelf | None = None,
 ) -> dict[str, Any]:
     """Conduct `study` and write into `folder`, `result.json` last.
 
@@ -27,6 +30,7 @@ def run_study(
         folder: new; named after the run.
         num_sites: how many nodes to wait for.
         shelf: where a vocabulary is taken from and kept; without one a study cannot re-use any.
+        models: where a pre-trained model is taken from and kept; as `shelf`.
 
     Returns:
         The content of `result.json`.
@@ -41,7 +45,7 @@ def run_study(
         raise DataError(f"{folder} exists already. Name a new run.") from error
     (folder / "study.json").write_text(study.to_json() + "\n", encoding="utf-8")
     log = ProgressLog(folder)
-    run = StudyRun(study, folder, log, shelf)
+    run = StudyRun(study, folder, log, shelf, models)
     conductor = Conductor(study, run, transport, log, num_sites)
     try:
         conductor.conduct()
@@ -72,6 +76,7 @@ def _result(
         "privacy": run.privacy,
         "bytes": conductor.traffic.summary(conductor.site_names),
         "pretraining_loss": run.pretraining_loss,
+        "pretrained_model": run.pretrained_model,
         "training": run.training.summary,
     }
 

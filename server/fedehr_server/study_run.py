@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from fedehr_server.checkpoint import CheckpointFolder
+from fedehr_server.model_shelf import ModelShelf, PretrainedModel, reused_model
 from fedehr_server.phases.evaluation import EvaluationPhase
 from fedehr_server.phases.model_state import (
     ModelState,
     first_finetuning_state,
     first_pretraining_state,
+    reused_state,
 )
 from fedehr_server.phases.training import TrainingRound, travelling_moments
 from fedehr_server.phases.vocabulary import VocabularyPhase
@@ -31,12 +33,14 @@ class StudyRun:
         folder: Path,
         log: ProgressLog,
         shelf: VocabularyShelf | None = None,
+        models: ModelShelf | None = None,
     ) -> None:
         self._study = study
         self._folder = folder
         self._log = log
         self._checkpoints = CheckpointFolder(folder / "checkpoints")
         self._shelf = shelf
+        self._models = models
         self._vocabulary_phase = VocabularyPhase(study)
         self._evaluation = EvaluationPhase(study)
         self._vocabulary: Vocabulary | None = None
@@ -44,6 +48,7 @@ class StudyRun:
         self._round: TrainingRound | None = None
         self._round_began = 0.0
         self.pretraining_loss: list[float] = []
+        self.pretrained_model = study.pretraining.reuse
         self.sites: list[str] = []
         self.missing: list[dict[str, Any]] = []
         self.privacy: dict[str, dict[str, float]] = {}
@@ -63,6 +68,7 @@ class StudyRun:
             )
         if work.phase == "vocabulary":
             self._vocabulary_phase.open(self._shelf)
+            reused_model(self._study, self._models)
         if work.phase in {"pretraining", "finetuning"}:
             self._state = self._state_for(work)
             self._round = TrainingRound(
@@ -143,7 +149,12 @@ class StudyRun:
         if self._shelf is not None:
             self._shelf.keep(self._vocabulary)
         (self._folder / "vocabulary.json").write_text(self._vocabulary.to_json() + "\n")
-        self._state = first_pretraining_state(self._study, self._vocabulary.num_tokens)
+        num_tokens, reused = self._vocabulary.num_tokens, reused_model(self._study, self._models)
+        self._state = (
+            first_pretraining_state(self._study, num_tokens)
+            if reused is None
+            else reused_state(self._study, num_tokens, reused)
+        )
 
     def _close_training(self, work: WorkId) -> dict[str, Any]:
         vocabulary, _ = self._prepared()
@@ -158,6 +169,8 @@ class StudyRun:
         numbers = {"loss": done.loss, "auroc": None, **done.means, "sites": done.done}
         if work.phase == "pretraining":
             self.pretraining_loss.append(done.loss)
+            if work.round == self._study.pretraining.rounds:
+                self._keep_model(self._state, vocabulary)
             return numbers
         return {**numbers, "auroc": done.tuning_auroc(self._study.finetuning.tasks)}
 
@@ -167,6 +180,11 @@ class StudyRun:
             odds = self._vocabulary_phase.log_odds
             return first_finetuning_state(self._study, vocabulary.num_tokens, state, odds)
         return state
+
+    def _keep_model(self, state: ModelState, vocabulary: Vocabulary) -> None:
+        if self._models is not None:
+            model = PretrainedModel.of(state.weights, vocabulary.digest)
+            self.pretrained_model = self._models.keep(model)
 
     def _prepared(self) -> tuple[Vocabulary, ModelState]:
         if self._vocabulary is None or self._state is None:

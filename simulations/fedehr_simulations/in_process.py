@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from fedehr_client.answers.reply import reply_to
 from fedehr_client.locator import SiteLocation
+from fedehr_server.model_shelf import ModelShelf
 from fedehr_server.running import run_study
 from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
@@ -54,6 +55,7 @@ def run_in_process(
     num_threads: int | None = None,
     precision: Literal["auto", "fp32"] = "auto",
     shelf: VocabularyShelf | None = None,
+    models: ModelShelf | None = None,
 ) -> dict[str, Any]:
     """Run a study over `sites` and write its run folder.
 
@@ -64,7 +66,8 @@ def run_in_process(
         work: scratch for token stores.
         num_threads: torch threads, None for torch's own choice.
         precision: `fp32` for figures that are the same on any processor.
-        shelf: where a vocabulary that the study re-uses is taken from.
+        shelf: where a vocabulary that the study re-uses is taken from, and each is kept.
+        models: where a pre-trained model that the study re-uses is taken from, and each is kept.
 
     Returns:
         The content of `result.json`.
@@ -82,4 +85,6 @@ def run_in_process(
         )
         for site in sites
     ]
-    return run_study(study, InProcessTransport(locations), folder, len(sites), shelf)
+    return run_study(
+        study, InProcessTransport(locations), folder, len(sites), shelf=shelf, models=models
+    )

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from fedehr_server.bundle import copy_bundle
+from fedehr_server.model_shelf import FOLDER_NAME as MODELS_FOLDER
+from fedehr_server.model_shelf import ModelShelf, reused_model
 from fedehr_server.network.control import Control
 from fedehr_server.network.coordinator import CoordinatorFolder, require_name
 from fedehr_server.network.sites import SiteRegister
@@ -56,7 +58,7 @@ def submit(
     Raises:
         UsageError: the run's name is taken.
         ConfigError: too few sites for the study.
-        DataError: the vocabulary that the study re-uses is not there.
+        DataError: the vocabulary or the model that the study re-uses is not there.
         NetworkError: the SuperLink is down or refused.
     """
     if run is not None:
@@ -64,6 +66,7 @@ def submit(
     expected = _expected_sites(folder, study, num_sites)
     if study.vocabulary.reuse:
         VocabularyShelf(folder.path / FOLDER_NAME).take(study.vocabulary.reuse)
+    reused_model(study, ModelShelf(folder.path / MODELS_FOLDER))
     name = run or f"{study.name[:40]}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     record = folder.submissions / f"{name}.json"
     try:

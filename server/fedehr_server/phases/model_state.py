@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from fedehr_server.model_shelf import PretrainedModel
 from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.errors import DataError, WireError
+from fedehr_shared.model.encoder import EventEncoder
 from fedehr_shared.model.finetuning_model import FinetuningModel
 from fedehr_shared.model.pretraining_model import PretrainingModel
-from fedehr_shared.model.weights import draw_first_weights
+from fedehr_shared.model.weights import check_tensors, draw_first_weights
 from fedehr_shared.wire.payload import Arrays
 
 
@@ -29,6 +33,25 @@ def first_pretraining_state(study: StudyConfig, num_tokens: int) -> ModelState:
     """Drawn by the coordinator from the study's seed."""
     model = PretrainingModel(study.model, study.objective, num_tokens)
     return ModelState(draw_first_weights(model, study.seed, "pretraining"))
+
+
+def reused_state(study: StudyConfig, num_tokens: int, model: PretrainedModel) -> ModelState:
+    """An encoder that an earlier study trained.
+
+    Raises:
+        DataError: it is of another size.
+    """
+    with torch.device("meta"):
+        encoder = EventEncoder(study.model, num_tokens)
+        shapes = {f"encoder.{name}": tuple(p.shape) for name, p in encoder.named_parameters()}
+    try:
+        check_tensors(model.weights, shapes)
+    except WireError as error:
+        raise DataError(
+            f"the model that the study re-uses does not fit [model]: {error} Give the study the "
+            "size that the model was trained with."
+        ) from error
+    return ModelState(model.weights)
 
 
 def first_finetuning_state(

@@ -104,6 +104,15 @@ class StudyConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _model_has_its_vocabulary(self) -> "StudyConfig":
+        if self.pretraining.reuse and not self.vocabulary.reuse:
+            raise ValueError(
+                "[pretraining] reuse names a model whose tokens are of one vocabulary: name that "
+                "in [vocabulary] reuse too"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _tasks_are_asked_for(self) -> "StudyConfig":
         unknown = sorted(set(self.tasks) - set(self.finetuning.tasks))
         if unknown:

@@ -7,5 +7,5 @@ SCRATCH = "scratch"
 
 def without_pretraining(study: StudyConfig) -> StudyConfig:
     """The same study with no round of pre-training."""
-    pretraining = study.pretraining.model_copy(update={"rounds": 0})
+    pretraining = study.pretraining.model_copy(update={"rounds": 0, "reuse": ""})
     return study.model_copy(update={"pretraining": pretraining})

@@ -1,0 +1,130 @@
+"""A model that an earlier study pre-trained: taken by its digest, and by nothing else."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from fedehr_server.checkpoint import CheckpointFolder, load_weights
+from fedehr_server.model_shelf import ModelShelf
+from fedehr_server.vocabulary_shelf import VocabularyShelf
+from fedehr_shared.errors import ConfigError, DataError
+from fedehr_simulations.in_process import run_in_process
+
+
+class Place:
+    """One coordinator's shelves, and runs with them."""
+
+    def __init__(self, folder: Path, hospitals: Any) -> None:
+        self.folder, self._hospitals = folder, hospitals
+        self.vocabularies = VocabularyShelf(folder / "vocabularies")
+        self.models = ModelShelf(folder / "models")
+
+    def run(self, study: Any, name: str) -> dict[str, Any]:
+        """Run a study over the hospitals."""
+        return run_in_process(
+            study,
+            self._hospitals.sites,
+            self.folder / name,
+            self.folder / f"{name}-work",
+            num_threads=1,
+            shelf=self.vocabularies,
+            models=self.models,
+        )
+
+    def weights(self, name: str, phase: str) -> dict[str, Any]:
+        """The last checkpoint of a phase."""
+        return dict(
+            load_weights(CheckpointFolder(self.folder / name / "checkpoints").latest(phase))
+        )
+
+
+@pytest.fixture(scope="module")
+def place(hospitals: Any, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("coordinator"), hospitals)
+
+
+@pytest.fixture(scope="module")
+def pretrained(place: Place, make_study: Callable[..., Any]) -> dict[str, Any]:
+    """Digests of what a first study left."""
+    result = place.run(make_study(finetuning={"rounds": 1}), "first")
+    (vocabulary,) = place.vocabularies.digests()
+    return {"model": result["pretrained_model"], "vocabulary": vocabulary}
+
+
+def _reusing(make_study: Callable[..., Any], pretrained: dict[str, Any], **changes: Any) -> Any:
+    return make_study(
+        vocabulary={"reuse": pretrained["vocabulary"]},
+        pretraining={"reuse": pretrained["model"], "rounds": 0},
+        **changes,
+    )
+
+
+def test_fine_tuning_begins_from_the_model(
+    place: Place, pretrained: dict[str, Any], make_study: Callable[..., Any]
+) -> None:
+    study = _reusing(make_study, pretrained, finetuning={"rounds": 1, "tuning": "probe"})
+    result = place.run(study, "probe")
+    assert result["pretrained_model"] == pretrained["model"]
+    assert result["pretraining_loss"] == []
+    before, after = place.weights("first", "pretraining"), place.weights("probe", "finetuning")
+    encoder = {name for name in after if name.startswith("encoder.")}
+    # What travels is rounded for the wire; nothing of the encoder was trained.
+    for name in encoder:
+        np.testing.assert_allclose(after[name], before[name], rtol=1e-3, atol=1e-6)
+    assert any(after[name].any() for name in set(after) - encoder)
+
+
+def test_a_model_that_is_not_there_ends_the_study_before_a_site_is_asked(
+    place: Place, pretrained: dict[str, Any], make_study: Callable[..., Any]
+) -> None:
+    study = _reusing(make_study, {**pretrained, "model": "0" * 64})
+    with pytest.raises(DataError, match="there is no model"):
+        place.run(study, "absent")
+    assert not (place.folder / "absent-work").exists()
+
+
+def test_a_model_of_another_size_is_refused(
+    place: Place, pretrained: dict[str, Any], make_study: Callable[..., Any]
+) -> None:
+    study = _reusing(make_study, pretrained, model={"layers": 1, "hidden": 32, "heads": 2})
+    with pytest.raises(DataError, match="does not fit"):
+        place.run(study, "size")
+
+
+def test_a_model_without_its_vocabulary_is_no_study(
+    pretrained: dict[str, Any], make_study: Callable[..., Any]
+) -> None:
+    from fedehr_shared.config.section import parse
+    from fedehr_shared.config.study import StudyConfig
+
+    values = make_study().model_dump(mode="json")
+    values["pretraining"] = {"reuse": pretrained["model"]}
+    with pytest.raises(ConfigError, match=r"\[vocabulary\] reuse"):
+        parse(values, StudyConfig, "the study")
+    values["pretraining"]["rounds"] = 3
+    with pytest.raises(ConfigError, match="nothing to pre-train"):
+        parse(values, StudyConfig, "the study")
+
+
+@pytest.mark.parametrize("fault", ["bytes", "weight", "vocabulary"])
+def test_a_changed_file_is_not_used(
+    place: Place, pretrained: dict[str, Any], tmp_path: Path, fault: str
+) -> None:
+    (file,) = (place.folder / "models").glob(f"{pretrained['model']}.safetensors")
+    copy = tmp_path / file.name
+    weights = load_file(file)
+    about = {"vocabulary": pretrained["vocabulary"]}
+    if fault == "weight":
+        name = min(weights)
+        weights[name] = weights[name] + np.float32(1e-3)
+    if fault == "vocabulary":
+        about = {"vocabulary": "0" * 64}
+    save_file(weights, copy, metadata=about)
+    if fault == "bytes":
+        copy.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"damaged|changed"):
+        ModelShelf(tmp_path).take(pretrained["model"])
