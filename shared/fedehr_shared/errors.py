@@ -93,6 +93,12 @@ class VocabularyMissingError(WireError):
     code = "vocabulary_missing"
 
 
+class BaseMissingError(WireError):
+    """The site does not hold the frozen weights that the work names; the server sends them."""
+
+    code = "base_missing"
+
+
 class TrainingError(FedehrError):
     """Training cannot go on: a loss or an update is NaN or infinite."""
 
@@ -108,7 +114,7 @@ class CheckpointError(FedehrError):
 ERROR_CODES: frozenset[str] = frozenset(
     {
         "failed", "usage", "config", "data", "missing_task", "too_few_subjects", "network",
-        "policy", "deadline", "wire", "vocabulary_missing", "training", "checkpoint",
+        "policy", "deadline", "wire", "vocabulary_missing", "base_missing", "training", "checkpoint",
     }
 )  # fmt: skip
 """The codes an error reply may carry; a test keeps it equal to the classes above."""
@@ -128,6 +134,7 @@ EXIT_CODES: dict[int, str] = {
 __all__ = [
     "ERROR_CODES",
     "EXIT_CODES",
+    "BaseMissingError",
     "CheckpointError",
     "ConfigError",
     "DataError",

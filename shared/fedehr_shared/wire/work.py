@@ -10,6 +10,7 @@ from fedehr_shared.wire.payload import Arrays, Payload, Values
 Phase = Literal["vocabulary", "pretraining", "finetuning", "evaluation"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 _MOST_DIGITS = 9
+_RECORDS = {"model", "moments", "base", "fold"}
 
 
 @dataclass(frozen=True)
@@ -47,25 +48,46 @@ def _is_number(text: str) -> bool:
 class Work:
     """One request.
 
-    `model` and `moments` are absent in the vocabulary phase; `vocabulary_json` is there in
-    the first round of a phase and whenever a site is asked again.
+    Attributes:
+        id: which work.
+        study: the whole study.
+        model: the weights that every round carries; absent in the vocabulary phase.
+        moments: averaged moments, where the study has them.
+        base: the weights that no round trains: there until a site holds them.
+        base_digest: names them; empty where every weight is trained.
+        fold: low-rank changes that turn the base `fold_from` into `base_digest`.
+        fold_from: the base of the round before.
+        vocabulary_digest: names the vocabulary.
+        vocabulary_json: its text, in the first round of a phase and when a site is asked again.
     """
 
     id: WorkId
     study: StudyConfig
     model: Arrays | None = None
     moments: Arrays | None = None
+    base: Arrays | None = None
+    base_digest: str = ""
+    fold: Arrays | None = None
+    fold_from: str = ""
     vocabulary_digest: str = ""
     vocabulary_json: str = ""
 
     def to_payload(self) -> Payload:
         """The records of `docs/protocol.md`."""
         work: Values = {"work_id": str(self.id), "study": self.study.to_json()}
-        if self.vocabulary_digest:
-            work["vocabulary_digest"] = self.vocabulary_digest
-        if self.vocabulary_json:
-            work["vocabulary"] = self.vocabulary_json
-        arrays = {"model": self.model, "moments": self.moments}
+        texts = {
+            "vocabulary_digest": self.vocabulary_digest,
+            "vocabulary": self.vocabulary_json,
+            "base_digest": self.base_digest,
+            "fold_from": self.fold_from,
+        }
+        work |= {key: text for key, text in texts.items() if text}
+        arrays = {
+            "model": self.model,
+            "moments": self.moments,
+            "base": self.base,
+            "fold": self.fold,
+        }
         return Payload(
             arrays={name: record for name, record in arrays.items() if record is not None},
             values={"work": work},
@@ -80,7 +102,7 @@ class Work:
                 has no such round.
             ConfigError: the study is not valid here.
         """
-        unknown = (set(payload.arrays) - {"model", "moments"}) | (set(payload.values) - {"work"})
+        unknown = (set(payload.arrays) - _RECORDS) | (set(payload.values) - {"work"})
         if unknown:
             raise WireError(f"the request holds unknown records {sorted(unknown)}.")
         work_id = WorkId.parse(payload.text("work", "work_id"))
@@ -95,6 +117,10 @@ class Work:
             study=study,
             model=payload.arrays.get("model"),
             moments=payload.arrays.get("moments"),
+            base=payload.arrays.get("base"),
+            base_digest=str(given.get("base_digest", "")),
+            fold=payload.arrays.get("fold"),
+            fold_from=str(given.get("fold_from", "")),
             vocabulary_digest=str(given.get("vocabulary_digest", "")),
             vocabulary_json=str(given.get("vocabulary", "")),
         )
