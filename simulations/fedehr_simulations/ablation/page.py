@@ -2,18 +2,19 @@
 
 from pathlib import Path
 
-from fedehr_shared.errors import DataError
 from fedehr_simulations.ablation.record import AblationRecord, VariantChanges
 from fedehr_simulations.ablation.tables import (
     FOOTNOTE,
     OTHER_TASK,
     WIDTH_NOTE,
-    TextTable,
     ablation_tables,
 )
+from fedehr_simulations.report.marked_page import Marks, write_between
 
-BEGIN = "<!-- ablation: written by `fedehr-sim ablate --markdown`, do not edit -->"
-END = "<!-- ablation: end -->"
+MARKS = Marks(
+    "<!-- ablation: written by `fedehr-sim ablate --markdown`, do not edit -->",
+    "<!-- ablation: end -->",
+)
 
 
 def write_page(record: AblationRecord, path: Path) -> None:
@@ -22,24 +23,13 @@ def write_page(record: AblationRecord, path: Path) -> None:
     Raises:
         DataError: the page has no such marks, or cannot be read or written.
     """
-    try:
-        old = path.read_text(encoding="utf-8") if path.exists() else f"{BEGIN}\n{END}\n"
-        head, begin, rest = old.partition(BEGIN)
-        _, end, tail = rest.partition(END)
-        if not begin or not end:
-            raise DataError(
-                f"{path} lacks the lines between which the tables go: {BEGIN!r} and {END!r}. "
-                "Add them, or name a new file."
-            )
-        path.write_text(f"{head}{BEGIN}\n\n{_text(record)}\n{END}{tail}", encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}. Name another file.") from error
+    write_between(path, MARKS, _text(record))
 
 
 def _text(record: AblationRecord) -> str:
     tables = ablation_tables(record)
     marked = any(OTHER_TASK in cell for table in tables for row in table.rows for cell in row[1:])
-    parts = [_about(record), _variants(record), *(_table(table) for table in tables)]
+    parts = [_about(record), _variants(record), *(table.markdown for table in tables)]
     parts += [WIDTH_NOTE.capitalize()]
     parts += [FOOTNOTE.replace("*", "\\*", 1)] if marked else []
     parts += [_failures(record)] if record.failures else []
@@ -71,17 +61,6 @@ def _changes(variant: VariantChanges) -> str:
 
 def _value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _table(table: TextTable) -> str:
-    lines = [
-        f"**{table.title}**",
-        "",
-        "| " + " | ".join(table.header) + " |",
-        "|---|" + "---:|" * (len(table.header) - 1),
-        *("| " + " | ".join(row) + " |" for row in table.rows),
-    ]
-    return "\n".join(lines)
 
 
 def _failures(record: AblationRecord) -> str:

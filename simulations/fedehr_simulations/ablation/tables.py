@@ -1,12 +1,12 @@
 """The tables of an ablation: losses and costs, then probes; for a terminal and for a page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from fedehr_simulations.ablation.figures import RunFigures, SiteLosses
 from fedehr_simulations.ablation.record import AblationRecord
 from fedehr_simulations.ablation.spread import Spread
 from fedehr_simulations.report.numbers import format_bytes, format_difference
+from fedehr_simulations.report.text_table import TextTable
 
 NOT_APPLICABLE = "n/a"
 OTHER_TASK = "*"
@@ -26,15 +26,6 @@ _PROBE_TITLE = "Linear probe: AUROC of held-out subjects, by task and number of 
 _DIFFERENCE_TITLE = (
     "The same AUROC, with paired 95 % intervals over subjects: difference to the variant"
 )
-
-
-@dataclass(frozen=True)
-class TextTable:
-    """A table of texts: the first column names the variant."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def ablation_tables(record: AblationRecord) -> tuple[TextTable, ...]:

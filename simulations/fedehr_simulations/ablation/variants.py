@@ -10,18 +10,15 @@ Only what is compared may vary: the tokens, the splits, the labels and the masks
 evaluation are the same for all.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from fedehr_shared.config.name import Name
 from fedehr_shared.config.section import parse
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import ConfigError
+from fedehr_simulations.variant_tables import apply_changes, place_of, read_variant_tables
 
 VARIED = ("masking", "model", "objective", "pretraining")
 """Sections whose keys a variant may set."""
@@ -57,36 +54,12 @@ def read_variants(study: StudyConfig, path: Path) -> tuple[Variant, ...]:
     Raises:
         ConfigError: the file is missing or is not TOML; a name, key or value is wrong.
     """
-    content = _read(path)
-    tables = content.pop("variants", None)
-    if content or not isinstance(tables, dict) or not tables:
-        odd = ", ".join(sorted(content)) or "no [variants.NAME]"
-        raise ConfigError(f"{path} must hold tables [variants.NAME] alone (found {odd}).")
+    tables = read_variant_tables(path)
     return tuple(_variant(study, name, table, path) for name, table in tables.items())
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read {path}: {error.strerror}. Check the path and its permissions."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}. Mend that line.") from error
-
-
-def _variant(study: StudyConfig, name: str, table: object, path: Path) -> Variant:
-    where = f"{path} [variants.{name}]"
-    try:
-        TypeAdapter(Name).validate_python(name)
-    except ValidationError as error:
-        raise ConfigError(
-            f"{where}: a name has small letters, digits, '_' and '-' alone."
-        ) from error
-    if not isinstance(table, dict):
-        raise ConfigError(f"{where} is no table. Write settings below [variants.{name}].")
-    changes = _flat(table)
+def _variant(study: StudyConfig, name: str, table: Mapping[str, Any], path: Path) -> Variant:
+    where, changes = place_of(path, name), dict(table)
     records = changes.pop(RECORDS, "federated")
     if records not in {"federated", "pooled"}:
         raise ConfigError(f"{where}: {RECORDS} is 'federated' or 'pooled' (found {records!r}).")
@@ -101,26 +74,9 @@ def _variant(study: StudyConfig, name: str, table: object, path: Path) -> Varian
     return Variant(name, changes, records == "pooled", changed)
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys, also of those that TOML has read as tables within tables."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
 def _changed(study: StudyConfig, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The study's own settings with the changes; no round of fine-tuning."""
     values: dict[str, Any] = study.model_dump(exclude_unset=True)
     values["finetuning"]["rounds"] = 0
-    for key, value in changes.items():
-        section, name = key.split(".")
-        settings = values.setdefault(section, {})
-        for other in _REPLACED.get(key, ()):
-            if f"{section}.{other}" not in changes:
-                settings.pop(other, None)
-        settings[name] = value
+    apply_changes(values, changes, _REPLACED)
     return values

@@ -67,25 +67,16 @@ def ablate(  # noqa: PLR0917 - a command line's parameters
 
 
 def _print_tables(record: "AblationRecord") -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     from fedehr_simulations.ablation.tables import (
         FOOTNOTE,
         OTHER_TASK,
         WIDTH_NOTE,
         ablation_tables,
     )
+    from fedehr_simulations.report.text_table import print_tables
 
     tables = ablation_tables(record)
-    for told in tables:
-        table = Table(title=Text(told.title), title_justify="left", box=box.SIMPLE_HEAD)
-        for name in told.header:
-            table.add_column(name)
-        for row in told.rows:
-            table.add_row(*map(Text, row))
-        console.out.print(table)
+    print_tables(tables, console.out)
     console.out.print(WIDTH_NOTE, soft_wrap=True)
     if any(OTHER_TASK in cell for told in tables for row in told.rows for cell in row[1:]):
         console.out.print(FOOTNOTE, soft_wrap=True)

@@ -9,7 +9,7 @@ import pytest
 from fedehr_shared.errors import DataError
 from fedehr_simulations.ablation.differences import differences
 from fedehr_simulations.ablation.figures import RunFigures, SiteLosses
-from fedehr_simulations.ablation.page import BEGIN, END, write_page
+from fedehr_simulations.ablation.page import MARKS, write_page
 from fedehr_simulations.ablation.probed_file import read_probed, write_probed
 from fedehr_simulations.ablation.record import AblationRecord, VariantChanges
 from fedehr_simulations.ablation.spread import Spread
@@ -148,19 +148,19 @@ def test_rows_tell_means_and_mark_what_is_another_task() -> None:
 
 def test_a_page_keeps_its_words(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nlast\n", encoding="utf-8")
+    page.write_text(f"# Title\n\n{MARKS.begin}\nold\n{MARKS.end}\n\nlast\n", encoding="utf-8")
     record = _record([_run("plain", 0), _run("other", 0)], ["plain", "other"])
     write_page(record, page)
     first = page.read_text()
-    assert first.startswith(f"# Title\n\n{BEGIN}\n")
-    assert first.endswith(f"{END}\n\nlast\n")
+    assert first.startswith(f"# Title\n\n{MARKS.begin}\n")
+    assert first.endswith(f"{MARKS.end}\n\nlast\n")
     assert "old" not in first
     assert "2 sites of 40, few subjects" in first
     write_page(record, page)
     assert page.read_text() == first
 
 
-@pytest.mark.parametrize("text", ["# Title\n", BEGIN, f"{END}\n{BEGIN}\n"])
+@pytest.mark.parametrize("text", ["# Title\n", MARKS.begin, f"{MARKS.end}\n{MARKS.begin}\n"])
 def test_a_page_without_marks_is_left_alone(tmp_path: Path, text: str) -> None:
     page = tmp_path / "page.md"
     page.write_text(text, encoding="utf-8")
