@@ -32,7 +32,7 @@ class CheckpointFolder:
         target = self._folder / f"{work.phase}-{work.round:04d}"
         partial = self._folder / f".{target.name}.{os.getpid()}"
         partial.mkdir(parents=True)
-        files = {"model.safetensors": state.weights}
+        files = {"model.safetensors": state.all_weights}
         if state.moments is not None:
             files["moments.safetensors"] = state.moments
         for name, tensors in files.items():

@@ -12,7 +12,7 @@ from fedehr_server.phases.model_state import (
     first_pretraining_state,
     reused_state,
 )
-from fedehr_server.phases.training import TrainingRound, travelling_moments
+from fedehr_server.phases.training import TrainingRound, answered_names, travelling_moments
 from fedehr_server.phases.vocabulary import VocabularyPhase
 from fedehr_server.progress import ProgressLog, write_json
 from fedehr_server.training_record import TrainingRecord
@@ -20,7 +20,7 @@ from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
-from fedehr_shared.wire.payload import Payload
+from fedehr_shared.wire.payload import Arrays, Payload
 from fedehr_shared.wire.work import Work, WorkId
 
 
@@ -73,12 +73,24 @@ class StudyRun:
             self._state = self._state_for(work)
             self._round = TrainingRound(
                 self._state,
+                answered_names(self._study, work, self._state),
                 self._vocabulary_phase.num_subjects,
-                travelling_moments(self._study, work.phase, self._state),
+                travelling_moments(self._study, work, self._state),
             )
 
-    def work(self, work_id: WorkId, again: bool) -> Payload:
-        """The request for one site; `again` sends the vocabulary once more."""
+    @property
+    def base_digest(self) -> str:
+        """Of the weights that a site must hold already; empty where there are none."""
+        return "" if self._state is None else self._state.base.digest
+
+    def work(self, work_id: WorkId, *, again: bool, with_base: bool) -> Payload:
+        """The request for one site.
+
+        Args:
+            work_id: which work.
+            again: send the vocabulary once more.
+            with_base: send the weights that no round trains.
+        """
         if work_id.phase == "vocabulary":
             return self._vocabulary_phase.work(work_id).to_payload()
         vocabulary, state = self._prepared()
@@ -88,6 +100,10 @@ class StudyRun:
             study=self._study,
             model=state.weights,
             moments=None if work_id.phase == "evaluation" else state.moments,
+            base=state.base.tensors if with_base and state.base.digest else None,
+            base_digest=state.base.digest,
+            fold=state.base.fold,
+            fold_from=state.base.fold_from,
             vocabulary_digest=vocabulary.digest,
             vocabulary_json=vocabulary.to_json() if first_round or again else "",
         ).to_payload()
@@ -174,11 +190,17 @@ class StudyRun:
             return numbers
         return {**numbers, "auroc": done.tuning_auroc(self._study.finetuning.tasks)}
 
+    def _rounded(self, tensors: Arrays) -> Arrays:
+        """Tensors as sites receive them."""
+        return tensors
+
     def _state_for(self, work: WorkId) -> ModelState:
         vocabulary, state = self._prepared()
         if work.phase == "finetuning" and work.round == 1:
             odds = self._vocabulary_phase.log_odds
-            return first_finetuning_state(self._study, vocabulary.num_tokens, state, odds)
+            return first_finetuning_state(
+                self._study, vocabulary.num_tokens, state, odds, self._rounded
+            )
         return state
 
     def _keep_model(self, state: ModelState, vocabulary: Vocabulary) -> None:

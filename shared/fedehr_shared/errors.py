@@ -114,7 +114,8 @@ class CheckpointError(FedehrError):
 ERROR_CODES: frozenset[str] = frozenset(
     {
         "failed", "usage", "config", "data", "missing_task", "too_few_subjects", "network",
-        "policy", "deadline", "wire", "vocabulary_missing", "base_missing", "training", "checkpoint",
+        "policy", "deadline", "wire", "vocabulary_missing", "base_missing", "training",
+        "checkpoint",
     }
 )  # fmt: skip
 """The codes an error reply may carry; a test keeps it equal to the classes above."""

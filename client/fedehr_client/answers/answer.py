@@ -1,11 +1,12 @@
 """`answer`: one request in, one report out. Everything a site does begins here."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fedehr_client.answers.base_store import BaseStore
 from fedehr_client.answers.evaluation import evaluation_report, tuning_auroc
 from fedehr_client.answers.site_data import SiteData, keep_vocabulary
 from fedehr_client.compute.compute import choose_compute
@@ -21,7 +22,9 @@ from fedehr_client.vocabulary.answer import VocabularyAnswer
 from fedehr_shared.cells import told_count
 from fedehr_shared.errors import PolicyError, WireError
 from fedehr_shared.meds.schema import HELD_OUT, TUNING
+from fedehr_shared.model.tuning.plan import TuningPlan
 from fedehr_shared.tokens.back_off import BackOffShares
+from fedehr_shared.wire.moments import moment_shapes
 from fedehr_shared.wire.payload import Arrays, Payload
 from fedehr_shared.wire.reports import TrainReport
 from fedehr_shared.wire.work import Work
@@ -66,7 +69,7 @@ def _context(work: Work, location: SiteLocation, data: SiteData) -> RoundContext
         site=location.name,
         round_number=work.id.round,
         num_tokens=data.num_tokens,
-        weights=_required(work.model),
+        weights=_required(work.model) | BaseStore(location.work).of(work),
         moments=work.moments,
         compute=choose_compute(location.compute, work.study),
         min_cell=data.min_cell,
@@ -97,7 +100,7 @@ def _finetune(context: RoundContext, data: SiteData) -> Payload:
     num_subjects = np.unique(rows[rows >= 0]).size
     scores = _scores(context, data, tuning)
     metrics = tuning_auroc(study, tuning, scores, data.min_cell)
-    result = finetune_round(context, data.store, examples)
+    result = _answered(finetune_round(context, data.store, examples), context)
     metrics |= _shares(data.store.back_off)
     return _train_report(context, num_subjects, data.min_cell, result, metrics)
 
@@ -140,6 +143,18 @@ def _train_report(
         moments=result.moments,
         metrics={**_done(result), **metrics},
     ).to_payload()
+
+
+def _answered(result: RoundResult, context: RoundContext) -> RoundResult:
+    """What the study's plan lets travel: what is frozen has no change, what is local stays."""
+    plan = TuningPlan.of(context.study)
+    names = [name for name in result.update if plan.is_answered(name, context.round_number)]
+    update = {name: result.update[name] for name in names}
+    if result.moments is None:
+        return replace(result, update=update)
+    travelling = moment_shapes({name: update[name].shape for name in names})
+    moments = {name: value for name, value in result.moments.items() if name in travelling}
+    return replace(result, update=update, moments=moments)
 
 
 def _done(result: RoundResult) -> dict[str, float]:

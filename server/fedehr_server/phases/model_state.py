@@ -1,32 +1,47 @@
 """`ModelState`: the federation's weights and moments between rounds."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from fedehr_server.model_shelf import PretrainedModel
+from fedehr_server.phases.base import Base
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import DataError, WireError
 from fedehr_shared.model.encoder import EventEncoder
 from fedehr_shared.model.finetuning_model import FinetuningModel
 from fedehr_shared.model.pretraining_model import PretrainingModel
+from fedehr_shared.model.tuning.plan import TuningPlan
 from fedehr_shared.model.weights import check_tensors, draw_first_weights
 from fedehr_shared.wire.payload import Arrays
 
 
 @dataclass(frozen=True)
 class ModelState:
-    """Weights by name, and AdamW's averaged moments (None before the first round)."""
+    """What a round starts from.
+
+    Attributes:
+        weights: by name, those that every round carries.
+        moments: AdamW's averaged moments; None before the first round.
+        base: the other weights.
+    """
 
     weights: Arrays
     moments: Arrays | None = None
+    base: Base = field(default_factory=Base)
+
+    @property
+    def all_weights(self) -> Arrays:
+        """Of the whole model."""
+        return self.base.tensors | self.weights
 
     def moved(self, update: Arrays, moments: Arrays | None) -> "ModelState":
-        """The state after a round's mean update."""
-        moved = {name: np.add(self.weights[name], update[name]) for name in self.weights}
-        return ModelState(moved, moments)
+        """The state after a round's mean update; what it does not name stays as it was."""
+        moved = {name: np.add(self.weights[name], change) for name, change in update.items()}
+        kept = None if moments is None else (self.moments or {}) | moments
+        return ModelState(self.weights | moved, kept, self.base.folded(None))
 
 
 def first_pretraining_state(study: StudyConfig, num_tokens: int) -> ModelState:
@@ -55,16 +70,32 @@ def reused_state(study: StudyConfig, num_tokens: int, model: PretrainedModel) ->
 
 
 def first_finetuning_state(
-    study: StudyConfig, num_tokens: int, pretrained: ModelState, log_odds: Sequence[float]
+    study: StudyConfig,
+    num_tokens: int,
+    pretrained: ModelState,
+    log_odds: Sequence[float],
+    rounded: Callable[[Arrays], Arrays],
 ) -> ModelState:
     """The pre-trained encoder under heads drawn from the study's seed; moments begin anew.
 
+    What no round carries becomes the base, in the bits that sites will have of it.
+
     Each head's bias starts at its task's log-odds. From zero, AdamW would spend its first
     steps lowering every weight that most subjects share, and a long record would look healthy.
+
+    Args:
+        study: the study.
+        num_tokens: the vocabulary's size.
+        pretrained: the state after pre-training.
+        log_odds: by task.
+        rounded: tensors as the wire rounds them.
     """
     model = FinetuningModel(study, num_tokens)
     drawn = draw_first_weights(model, study.seed, "finetuning")
     taken = {name: pretrained.weights.get(name, value) for name, value in drawn.items()}
     for number, bias in enumerate(log_odds):
         taken[f"heads.{number}.bias"] = np.asarray([bias], dtype=np.float32)
-    return ModelState(taken)
+    plan = TuningPlan.of(study)
+    travelling = {name: value for name, value in taken.items() if plan.travels(name)}
+    base = {name: value for name, value in taken.items() if name not in travelling}
+    return ModelState(travelling, base=Base.of(rounded(base)))

@@ -6,30 +6,34 @@ from dataclasses import dataclass, field
 from fedehr_server.phases.model_state import ModelState
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
+from fedehr_shared.model.tuning.plan import TuningPlan
 from fedehr_shared.model.weights import check_tensors
 from fedehr_shared.vocabulary.resolution import STEP_NAMES
 from fedehr_shared.wire.fixed_point import FixedPointSum
 from fedehr_shared.wire.moments import moment_shapes
 from fedehr_shared.wire.payload import Arrays, Payload
 from fedehr_shared.wire.reports import ROUND_METRICS, TrainReport
+from fedehr_shared.wire.work import WorkId
+
+
+def answered_names(study: StudyConfig, work: WorkId, state: ModelState) -> frozenset[str]:
+    """Names of the weights that every site changes in a round and tells the change of."""
+    if work.phase == "pretraining":
+        return frozenset(state.weights)
+    plan = TuningPlan.of(study)
+    return frozenset(name for name in state.weights if plan.is_answered(name, work.round))
 
 
 def travelling_moments(
-    study: StudyConfig, phase: str, state: ModelState
+    study: StudyConfig, work: WorkId, state: ModelState
 ) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the moments that every site sends in a phase: none where they are
+    """Names and shapes of the moments that every site sends in a round: none where they are
     kept at the sites, or begin anew each round."""
-    training = study.pretraining if phase == "pretraining" else study.finetuning
+    training = study.pretraining if work.phase == "pretraining" else study.finetuning
     if training.optimizer_state != "averaged":
         return {}
-    frozen = phase == "finetuning" and study.finetuning.tuning == "probe"
-    return moment_shapes(
-        {
-            name: value.shape
-            for name, value in state.weights.items()
-            if not (frozen and name.startswith("encoder."))
-        }
-    )
+    answered = answered_names(study, work, state)
+    return moment_shapes({name: state.weights[name].shape for name in answered})
 
 
 @dataclass(frozen=True)
@@ -57,11 +61,13 @@ class TrainingRound:
 
     Attributes:
         state: what the sites were given.
+        answered: the weights that every site tells the change of.
         declared: by site, the training subjects that it told in the vocabulary phase.
         moments: names and shapes of the moments that travel; empty where none do.
     """
 
     state: ModelState
+    answered: frozenset[str]
     declared: Mapping[str, int]
     moments: Mapping[str, tuple[int, ...]]
     sites: dict[str, SiteNumbers] = field(default_factory=dict)
@@ -84,8 +90,7 @@ class TrainingRound:
             raise WireError(
                 f"site '{report.site}' counts more subjects than it declared. Start the study anew."
             )
-        shapes = {name: value.shape for name, value in self.state.weights.items()}
-        check_tensors(report.update, shapes)
+        check_tensors(report.update, self.shapes)
         moments = self._checked_moments(report)
         self._updates.check(report.update, report.num_examples)
         if moments is not None:
@@ -100,6 +105,11 @@ class TrainingRound:
         """The state after the round."""
         moments = self._moments.mean() if self.moments else None
         return self.state.moved(self._updates.mean(), moments)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """What a site's update holds."""
+        return {name: self.state.weights[name].shape for name in self.answered}
 
     @property
     def loss(self) -> float:

@@ -21,6 +21,7 @@ from fedehr_server.traffic import Traffic
 from fedehr_server.transport import Transport
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import (
+    BaseMissingError,
     CheckpointError,
     ConfigError,
     DataError,
@@ -37,15 +38,19 @@ from fedehr_shared.errors import (
 )
 from fedehr_shared.wire.payload import Payload
 from fedehr_shared.wire.reports import ErrorReport
+from fedehr_shared.wire.work import WorkId
 
 _ERRORS: dict[str, type[FedehrError]] = {
     kind.code: kind
     for kind in (
-        CheckpointError, ConfigError, DataError, DeadlineError, MissingTaskError, NetworkError,
-        PolicyError, TooFewSubjectsError, TrainingError, UsageError, VocabularyMissingError,
-        WireError,
+        BaseMissingError, CheckpointError, ConfigError, DataError, DeadlineError,
+        MissingTaskError, NetworkError, PolicyError, TooFewSubjectsError, TrainingError,
+        UsageError, VocabularyMissingError, WireError,
     )
 }  # fmt: skip
+
+
+_LOST_ITS_FOLDER = {BaseMissingError.code, VocabularyMissingError.code}
 
 
 class Conductor:
@@ -67,6 +72,7 @@ class Conductor:
         self.site_names: dict[int, str] = {}
         self.traffic = Traffic()
         self._asked: dict[int, Push] = {}
+        self._was_sent_base: set[int] = set()
         self._deadline = time.monotonic() + study.federation.join_deadline_seconds
         self._over = False
 
@@ -102,6 +108,8 @@ class Conductor:
         code = self._taken(node, asked, payload)
         if code is None:
             return self._machine.handle(Answered(node, asked.work))
+        if code["code"] in _LOST_ITS_FOLDER:
+            self._was_sent_base.discard(node)
         self._log.write(
             "site_error",
             phase=asked.work.phase,
@@ -147,8 +155,8 @@ class Conductor:
                     self._run.open(work, len(nodes))
                 case Push(node, work, again):
                     self._asked[node] = action
-                    request = self._run.work(work, again)
-                    self.traffic.down[node] += request.num_bytes
+                    request = self._request(node, work, again)
+                    self.traffic.sent(node, request)
                     self._transport.push(node, request)
                 case Close(work, nodes, missing):
                     told = [f"{self._name(node)}: {code}" for node, code in missing]
@@ -158,6 +166,13 @@ class Conductor:
                     self._over = True
                 case Abort(code, reason):
                     raise _ERRORS.get(code, FedehrError)(reason)
+
+    def _request(self, node: int, work: WorkId, again: bool) -> Payload:
+        """The base goes to a node once, and again only where it says that it lacks it."""
+        with_base = bool(self._run.base_digest) and node not in self._was_sent_base
+        if with_base:
+            self._was_sent_base.add(node)
+        return self._run.work(work, again=again, with_base=with_base)
 
     def _name(self, node: int) -> str:
         return self.site_names.get(node, f"node {node}")

@@ -59,4 +59,12 @@ class FinetuningConfig(OptimizationConfig):
             raise ValueError("local_parts names adapters, which tuning = 'lora' alone has")
         if len(set(self.local_parts)) < len(self.local_parts):
             raise ValueError("local_parts names one twice")
+        has_adapters = self.tuning == "lora"
+        if "heads" in self.local_parts and (
+            self.tuning == "probe" or (has_adapters and "adapters" in self.local_parts)
+        ):
+            raise ValueError(
+                f"tuning = '{self.tuning}' trains nothing that local_parts does not keep at the "
+                "sites: no round would carry anything"
+            )
         return self

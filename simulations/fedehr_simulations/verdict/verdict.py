@@ -58,10 +58,15 @@ class RoundBytes(Part):
 
 
 class Traffic(Part):
-    """Payload bytes of the federated arm's first seed; up is from site to server."""
+    """Payload bytes of the federated arm's first seed; up is from site to server.
+
+    `base` is the part of what went down that a site is sent once: the weights that no round
+    trains.
+    """
 
     up_per_site: dict[str, Count] = Field(default_factory=dict)
     down_per_site: dict[str, Count] = Field(default_factory=dict)
+    base_per_site: dict[str, Count] = Field(default_factory=dict)
     per_round: tuple[RoundBytes, ...] = ()
 
 

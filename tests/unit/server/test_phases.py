@@ -29,8 +29,10 @@ from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_shared.wire.payload import Payload
 from fedehr_shared.wire.reports import EvaluationReport, TrainReport
 from fedehr_shared.wire.vocabulary_payload import report_to_payload
+from fedehr_shared.wire.work import Phase, WorkId
 
 STATE = ModelState({"w": np.ones((2, 2), np.float32), "b": np.zeros(1, np.float32)})
+NAMES = frozenset(STATE.weights)
 DECLARED = dict.fromkeys(["north", "south", "east", *(f"site-{i}" for i in range(6))], 60)
 MOMENTS = {"w.first": (2, 2), "w.second_root": (2, 2), "b.first": (1,), "b.second_root": (1,)}
 
@@ -45,7 +47,7 @@ def _answer(site: str, num: int, fill: float, **changes: Any) -> Payload:
 
 
 def test_the_mean_is_by_examples_and_moves_the_weights() -> None:
-    training = TrainingRound(STATE, DECLARED, MOMENTS)
+    training = TrainingRound(STATE, NAMES, DECLARED, MOMENTS)
     training.accept(_answer("north", 10, 1.0))
     training.accept(_answer("south", 30, 3.0))
     after = training.close()
@@ -58,7 +60,7 @@ def test_the_mean_is_by_examples_and_moves_the_weights() -> None:
 
 
 def test_without_travelling_moments_none_are_kept() -> None:
-    training = TrainingRound(STATE, DECLARED, {})
+    training = TrainingRound(STATE, NAMES, DECLARED, {})
     training.accept(_answer("north", 10, 1.0))
     assert training.close().moments is None
 
@@ -71,7 +73,7 @@ def test_losses_do_not_depend_on_the_order_of_arrival(
     answers = [_answer(f"site-{i}", i + 1, 0.5, loss=loss) for i, loss in enumerate(losses)]
     found = []
     for order in (answers, data.draw(st.permutations(answers))):
-        training = TrainingRound(STATE, DECLARED, MOMENTS)
+        training = TrainingRound(STATE, NAMES, DECLARED, MOMENTS)
         for payload in order:
             training.accept(payload)
         found.append(training.loss)
@@ -80,7 +82,7 @@ def test_losses_do_not_depend_on_the_order_of_arrival(
 
 @pytest.mark.parametrize("wrong", ["update", "moments"])
 def test_nothing_of_a_refused_answer_is_added(wrong: str) -> None:
-    training = TrainingRound(STATE, DECLARED, MOMENTS)
+    training = TrainingRound(STATE, NAMES, DECLARED, MOMENTS)
     training.accept(_answer("north", 10, 1.0))
     bad = _answer("south", 30, 3.0)
     name = sorted(bad.arrays[wrong])[-1]
@@ -95,7 +97,7 @@ def test_nothing_of_a_refused_answer_is_added(wrong: str) -> None:
 
 
 def test_no_site_weighs_more_than_it_declared() -> None:
-    training = TrainingRound(STATE, DECLARED, MOMENTS)
+    training = TrainingRound(STATE, NAMES, DECLARED, MOMENTS)
     training.accept(_answer("north", 60, 1.0))
     with pytest.raises(WireError, match="declared"):
         training.accept(_answer("south", 61, 1.0))
@@ -105,7 +107,7 @@ def test_no_site_weighs_more_than_it_declared() -> None:
 
 
 def test_tuning_auroc_is_by_examples_and_none_where_all_withhold() -> None:
-    training = TrainingRound(STATE, DECLARED, MOMENTS)
+    training = TrainingRound(STATE, NAMES, DECLARED, MOMENTS)
     told = {"tuning.death.auroc": 0.8, "tuning.death.num": 30.0}
     training.accept(_answer("north", 10, 1.0, metrics=told))
     told = {"tuning.death.auroc": 0.6, "tuning.death.num": 10.0}
@@ -132,20 +134,20 @@ def test_tuning_auroc_is_by_examples_and_none_where_all_withhold() -> None:
     ],
 )
 def test_moments_travel_for_what_is_trained(
-    make_study: Callable[..., Any], changes: Any, phase: str, encoder: bool, rest: bool
+    make_study: Callable[..., Any], changes: Any, phase: Phase, encoder: bool, rest: bool
 ) -> None:
     study = make_study(**changes)
     state = first_pretraining_state(study, 50)
     if phase == "finetuning":
-        state = first_finetuning_state(study, 50, state, (0.0, 0.0))
-    names = set(travelling_moments(study, phase, state))
+        state = first_finetuning_state(study, 50, state, (0.0, 0.0), dict)
+    names = set(travelling_moments(study, WorkId(study.digest, phase, 1, 1), state))
     assert any(name.startswith("encoder.") for name in names) == encoder
     assert any(not name.startswith("encoder.") for name in names) == rest
     assert all(name.endswith((".first", ".second_root")) for name in names)
 
 
 def test_sites_that_took_other_numbers_of_steps_weigh_by_their_examples() -> None:
-    training = TrainingRound(STATE, DECLARED, MOMENTS)
+    training = TrainingRound(STATE, NAMES, DECLARED, MOMENTS)
     for site, num_steps in (("north", 1), ("south", 200)):
         payload = _answer(site, 10, 1.0 if site == "north" else 3.0)
         payload.values["report"]["num_steps"] = num_steps
@@ -176,7 +178,7 @@ def test_sites_that_took_other_numbers_of_steps_weigh_by_their_examples() -> Non
     ],
 )
 def test_a_round_s_numbers_must_be_numbers(record: str, key: str, value: Any) -> None:
-    training = TrainingRound(STATE, DECLARED, MOMENTS)
+    training = TrainingRound(STATE, NAMES, DECLARED, MOMENTS)
     payload = _answer("north", 10, 1.0)
     payload.values[record][key] = value
     with pytest.raises(WireError):
@@ -185,7 +187,7 @@ def test_a_round_s_numbers_must_be_numbers(record: str, key: str, value: Any) ->
 
 
 def test_a_round_tells_what_its_sites_did_and_the_means_by_examples() -> None:
-    training = TrainingRound(STATE, DECLARED, MOMENTS)
+    training = TrainingRound(STATE, NAMES, DECLARED, MOMENTS)
     told = {"learning_rate": 0.002, "grad_norm": 0.5, "seconds": 3.2, "code_entropy": 5.0}
     training.accept(_answer("north", 30, 1.0, metrics={**told, "unheard_of": 1.0}))
     training.accept(_answer("south", 10, 1.0, metrics={"learning_rate": 0.001}))
