@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from fedehr_client.training.learning_history import LearningHistory
 from fedehr_client.training.local_state import LocalState, Tensors
 from fedehr_client.training.optimizer import load_moments, moments_of, set_state
 from fedehr_client.training.private_bias import PrivateBias
@@ -27,14 +28,14 @@ class CarryOver:
     Attributes:
         config: the phase's settings.
         round_number: from 1 within the phase.
-        num_steps_done: steps of the phase before the round, for averaged moments.
+        history: of the parameters, for averaged moments.
         averaged: moments that came with the weights, or None.
         local: where the site keeps its state; None: nowhere (a trial run).
     """
 
     config: OptimizationConfig
     round_number: int
-    num_steps_done: int
+    history: LearningHistory
     averaged: Arrays | None
     local: LocalState | None
 
@@ -47,8 +48,9 @@ class CarryOver:
             WireError: the moments that came do not fit the model.
         """
         if self.config.optimizer_state == "averaged" and self.averaged:
-            load_moments(optimizer, model, self.averaged, self.num_steps_done)
-        kept = self.local.before(self.round_number) if self._keeps(bias) and self.local else None
+            load_moments(optimizer, model, self.averaged, self._age_of_averaged)
+        keeps = self.local is not None and self._keeps(model, bias)
+        kept = self.local.before(self.round_number) if keeps and self.local else None
         if kept is None:
             return
         if bias is not None and PRIVATE_VALUES in kept:
@@ -74,20 +76,31 @@ class CarryOver:
         Raises:
             DataError: the state cannot be written.
         """
-        if self.local is not None and self._keeps(bias):
+        if self.local is not None and self._keeps(model, bias):
             self.local.keep(self.round_number, self._tensors(optimizer, model, bias))
-        averaged = self.config.optimizer_state == "averaged"
-        return moments_of(optimizer, model) if averaged else None
+        if self.config.optimizer_state != "averaged":
+            return None
+        travelling = (
+            (name, parameter)
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad and not self.history.stays(name)
+        )
+        return moments_of(optimizer, travelling)
 
-    def _keeps(self, bias: PrivateBias | None) -> bool:
-        return bias is not None or self.config.optimizer_state == "kept"
+    def _age_of_averaged(self, name: str) -> int:
+        return 0 if self.history.stays(name) else self.history.num_steps(name)
+
+    def _keeps(self, model: nn.Module, bias: PrivateBias | None) -> bool:
+        return bias is not None or any(True for _ in self._kept_parameters(model, bias))
 
     def _kept_parameters(
         self, model: nn.Module, bias: PrivateBias | None
     ) -> Iterator[tuple[str, nn.Parameter]]:
-        """Those whose moments stay at the site."""
+        """Those whose moments stay at the site: also where they do not learn in this round."""
         if self.config.optimizer_state == "kept":
             yield from model.named_parameters()
+        elif self.config.optimizer_state == "averaged":
+            yield from (p for p in model.named_parameters() if self.history.stays(p[0]))
         if bias is not None and self.config.optimizer_state != "fresh":
             yield PRIVATE_VALUES, bias.values
 

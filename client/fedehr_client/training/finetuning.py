@@ -7,7 +7,8 @@ from fedehr_client.training.fitting import fit_round
 from fedehr_client.training.labelled_batches import LabelledBatch, LabelledBatches
 from fedehr_client.training.loop import RoundContext, RoundResult, RoundTrainer
 from fedehr_client.training.round_plan import RoundPlan
-from fedehr_shared.model.finetuning_model import FinetuningModel, multitask_loss
+from fedehr_shared.model.finetuning_model import FinetuningModel
+from fedehr_shared.model.heads.multitask import MultitaskLoss
 from fedehr_shared.model.tuning.plan import TuningPlan
 from fedehr_shared.model.weights import build_model
 from fedehr_shared.tokens.store import TokenStore
@@ -35,17 +36,20 @@ def finetune_round(context: RoundContext, store: TokenStore, examples: Examples)
         context.device
     )
 
+    loss = MultitaskLoss(study, context.balance).to(context.device)
+
     def loss_of(labelled: LabelledBatch) -> torch.Tensor:
-        return multitask_loss(
-            model(labelled.batch).float(),
-            labelled.labels,
-            labelled.num_step_labels,
-            study.loss.label_smoothing,
-        )
+        logits = model(labelled.batch).float()
+        given = (labelled.labels, labelled.num_step_labels)
+        found: torch.Tensor = loss(logits, *given, model.log_variances)
+        return found
 
     tuned = TuningPlan.of(study)
     trainer = RoundTrainer(
-        model, tuning, lambda name: tuned.rate_factor(name, context.round_number)
+        model,
+        tuning,
+        lambda name: tuned.rate_factor(name, context.round_number),
+        tuning=tuned,
     )
     context, budget = fit_round(context, PHASE, model, loss_of)
     batches = LabelledBatches(study, context.site, store, examples, plan.rows)

@@ -12,6 +12,7 @@ from fedehr_client.compute.prepare import prepare_model
 from fedehr_client.compute.token_budget import TokenBudget
 from fedehr_client.training.carry_over import CarryOver
 from fedehr_client.training.divergence import update_error
+from fedehr_client.training.learning_history import LearningHistory
 from fedehr_client.training.optimizer import make_optimizer
 from fedehr_client.training.prefetch import prefetch
 from fedehr_client.training.private_bias import PrivateBias
@@ -21,6 +22,7 @@ from fedehr_client.training.round_plan import RoundPlan
 from fedehr_client.training.step import Batch, StepResult, StepTaker
 from fedehr_client.training.step_numbers import StepNumbers
 from fedehr_shared.config.optimization import OptimizationConfig
+from fedehr_shared.model.tuning.plan import TuningPlan
 from fedehr_shared.model.weights import parameters_of
 from fedehr_shared.seeds import derive_seed
 from fedehr_shared.wire.payload import Arrays
@@ -38,6 +40,7 @@ class RoundTrainer:
         rate_factor: Callable[[str], float],
         *,
         private_bias: PrivateBias | None = None,
+        tuning: TuningPlan | None = None,
     ) -> None:
         """`model` holds the round's first weights.
 
@@ -46,25 +49,31 @@ class RoundTrainer:
             config: the phase's.
             rate_factor: by a parameter's name, what its rate is scaled by; 0 freezes it.
             private_bias: the site's, trained beside the model at the full rate.
+            tuning: which of the phase's rounds train what; None: all train everything.
         """
         self._model = model
         self._config = config
         self._bias = private_bias
-        members: dict[float, list[nn.Parameter]] = {}
+        self._tuning = tuning
+        members: dict[tuple[float, int], list[nn.Parameter]] = {}
+        shared: list[nn.Parameter] = []
+        own: list[nn.Parameter] = []
         for name, parameter in model.named_parameters():
             factor = rate_factor(name)
             parameter.requires_grad_(factor > 0)
             if factor > 0:
-                members.setdefault(factor, []).append(parameter)
-        groups: list[dict[str, object]] = [
-            {"params": own, "rate_factor": factor} for factor, own in members.items()
-        ]
-        shared = [parameter for own in members.values() for parameter in own]
-        self._clipped = [shared]
+                since = tuning.first_round(name) if tuning else 1
+                members.setdefault((factor, since), []).append(parameter)
+                (own if tuning and tuning.is_local(name) else shared).append(parameter)
         if private_bias is not None:
-            groups.append({"params": [private_bias.values], "rate_factor": 1.0})
-            # What a site keeps to itself must not change how its update is clipped.
-            self._clipped.append([private_bias.values])
+            members.setdefault((1.0, 1), []).append(private_bias.values)
+            own.append(private_bias.values)
+        groups: list[dict[str, object]] = [
+            {"params": group, "rate_factor": factor, "first_round": since}
+            for (factor, since), group in members.items()
+        ]
+        # What a site keeps to itself must not change how its update is clipped.
+        self._clipped = [part for part in (shared, own) if part]
         # The fused kernel took a third of the loop's time on a CPU and rounds alike each time.
         self._optimizer = make_optimizer(groups, config, fused=True)
 
@@ -97,7 +106,7 @@ class RoundTrainer:
         carried = CarryOver(
             self._config,
             context.round_number,
-            plan.first_step,
+            LearningHistory(plan, context.round_number, self._tuning),
             context.moments,
             context.local_state,
         )
@@ -151,7 +160,8 @@ class RoundTrainer:
         with closing(prefetch(make_batch, plan.steps)) as batches:
             for step, batch in zip(plan.steps, batches, strict=True):
                 for group in self._optimizer.param_groups:
-                    group["lr"] = plan.learning_rate(step) * group["rate_factor"]
+                    since = plan.end_of_round(group["first_round"] - 1)
+                    group["lr"] = plan.learning_rate(step, since) * group["rate_factor"]
                 results.append(taker.take(step, derive_seed(*plan.seed, "step", step), batch))
                 seconds = time.monotonic() - began
                 if context.observe is not None:

@@ -1,6 +1,6 @@
 """AdamW whose moments may come with the weights and go back with them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -61,17 +61,24 @@ def load_moments(
     optimizer: torch.optim.AdamW,
     model: nn.Module,
     moments: Mapping[str, NDArray[np.float32]],
-    num_steps_done: int,
+    num_steps_done: Callable[[str], int],
 ) -> None:
     """Continue from averaged moments, as if each had been through `num_steps_done` steps.
+
+    Args:
+        optimizer: of the parameters that learn.
+        model: its other parameters are left out.
+        moments: by name, as `moments_of` gives them.
+        num_steps_done: by a parameter's name; 0: it has not learnt yet and begins with none.
 
     Raises:
         WireError: a moment is missing, has another shape, or is NaN or beyond float32.
     """
-    for_first, for_second = _shares(num_steps_done)
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
+        num_steps = num_steps_done(name)
+        if not parameter.requires_grad or num_steps == 0:
             continue
+        for_first, for_second = _shares(num_steps)
         first, root = moments.get(name + FIRST), moments.get(name + SECOND_ROOT)
         shape = tuple(parameter.shape)
         if first is None or root is None or first.shape != shape or root.shape != shape:
@@ -83,17 +90,19 @@ def load_moments(
         set_state(
             optimizer,
             parameter,
-            float(num_steps_done),
+            float(num_steps),
             torch.from_numpy(first * np.float32(for_first)),
             torch.from_numpy(second * np.float32(for_second)),
         )
 
 
-def moments_of(optimizer: torch.optim.AdamW, model: nn.Module) -> Arrays:
+def moments_of(
+    optimizer: torch.optim.AdamW, parameters: Iterable[tuple[str, nn.Parameter]]
+) -> Arrays:
     """The moments after a round, by parameter name, corrected for their start at zero: sites
     that took other numbers of steps, by the clock or for their size, tell them on one scale."""
     moments: Arrays = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in parameters:
         state = optimizer.state.get(parameter)
         if state:
             of_first, of_second = _shares(float(state["step"]))

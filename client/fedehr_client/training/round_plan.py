@@ -121,9 +121,14 @@ class RoundPlan:
         """The rows of a step. `[batch]`."""
         return batch_rows(self.num_rows, step, self.steps_per_epoch, *self.seed)
 
-    def learning_rate(self, step: int) -> float:
-        """The rate at a step, by the share of the phase that is done."""
-        return learning_rate(step, self.num_total_steps, self.config)
+    def learning_rate(self, step: int, first_step: int = 0) -> float:
+        """The rate at a step, by the share of the phase that is done, for what has learnt since
+        `first_step`."""
+        return learning_rate(step, self.num_total_steps, self.config, first_step)
+
+    def end_of_round(self, round_number: int) -> int:
+        """Steps of the phase up to the end of a round."""
+        return _end_of_round(self.config, self.steps_per_epoch, round_number)
 
 
 def _end_of_round(config: OptimizationConfig, steps_per_epoch: int, round_number: int) -> int:

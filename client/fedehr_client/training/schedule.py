@@ -10,22 +10,30 @@ from fedehr_shared.config.optimization import OptimizationConfig
 from fedehr_shared.seeds import derive_generator
 
 
-def learning_rate(step: int, num_steps: int, config: OptimizationConfig) -> float:
+def learning_rate(
+    step: int, num_steps: int, config: OptimizationConfig, first_step: int = 0
+) -> float:
     """The rate at a step: a linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017)
     or the same rate to the end.
+
+    What begins to learn later has a warm-up of its own, just as long, under the same curve: its
+    moments are as empty then as the others' were at the start, and AdamW's first steps, whose
+    length no gradient bounds, would be taken at nearly the full rate (Liu et al. 2020, "On the
+    variance of the adaptive learning rate").
 
     Args:
         step: counted from the phase's first round, whatever the rounds.
         num_steps: of the whole phase at this site.
         config: for the highest rate, the warm-up's share and the schedule.
+        first_step: the step at which what learns at this rate began to.
     """
     num_warmup = round(config.warmup_share * num_steps)
-    if step < num_warmup:
-        return config.learning_rate * (step + 1) / num_warmup
-    if config.schedule == "constant":
-        return config.learning_rate
-    done = (step - num_warmup) / max(1, num_steps - num_warmup)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    rate = config.learning_rate
+    if config.schedule == "cosine" and step >= num_warmup:
+        done = (step - num_warmup) / max(1, num_steps - num_warmup)
+        rate = rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    since = step - first_step
+    return rate * (since + 1) / num_warmup if since < num_warmup else rate
 
 
 def batch_rows(

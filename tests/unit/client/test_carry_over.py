@@ -9,13 +9,23 @@ import torch
 from torch import nn
 
 from fedehr_client.training.carry_over import CarryOver
+from fedehr_client.training.learning_history import LearningHistory
 from fedehr_client.training.local_state import LocalState
 from fedehr_client.training.optimizer import make_optimizer
 from fedehr_client.training.private_bias import PrivateBias
+from fedehr_client.training.round_plan import RoundPlan
 from fedehr_shared.config.optimization import OptimizationConfig
 from fedehr_shared.errors import WireError
+from fedehr_shared.model.tuning.plan import TuningPlan
 
 COUNTS = np.asarray([0, 3, 0, 40, 7], dtype=np.int64)
+
+
+def _history(
+    config: OptimizationConfig, round_number: int, tuning: TuningPlan | None = None
+) -> LearningHistory:
+    plan = RoundPlan.of(config, np.arange(20), round_number, seed=("any",), min_cell=1)
+    return LearningHistory(plan, round_number, tuning)
 
 
 class _Site:
@@ -34,7 +44,9 @@ class _Site:
         self._round = round_number
 
     def carried(self, averaged: Any = None) -> CarryOver:
-        return CarryOver(self.config, self._round, 10 * (self._round - 1), averaged, self._local)
+        return CarryOver(
+            self.config, self._round, _history(self.config, self._round), averaged, self._local
+        )
 
     def begin(self, averaged: Any = None) -> "_Site":
         self.carried(averaged).begin(self.optimizer, self.model, self.bias)
@@ -147,7 +159,7 @@ def test_averaged_moments_are_on_one_scale_however_many_steps_were_taken(
     def round_of(number: int, averaged: Any) -> tuple[nn.Module, Any, CarryOver]:
         model = nn.Linear(4, 5)
         optimizer = make_optimizer([{"params": list(model.parameters())}], config)
-        carried = CarryOver(config, number, 10 * (number - 1), averaged, None)
+        carried = CarryOver(config, number, _history(config, number), averaged, None)
         carried.begin(optimizer, model, None)
         return model, optimizer, carried
 

@@ -62,6 +62,17 @@ class TuningPlan:
         """Whether a parameter learns in some round."""
         return any(self.rate_factor(name, number) > 0 for number in self._rounds)
 
+    def first_round(self, name: str) -> int:
+        """The round in which a trained parameter begins to learn.
+
+        Raises:
+            ValueError: it never does.
+        """
+        for number in self._rounds:
+            if self.rate_factor(name, number) > 0:
+                return number
+        raise ValueError(f"{name} is not trained in any round")
+
     def is_local(self, name: str) -> bool:
         """Whether each site trains a parameter for itself and keeps it."""
         kept = self.config.local_parts
@@ -85,7 +96,9 @@ class TuningPlan:
         """Rounds that train the heads alone, before the encoder's part begins."""
         if self.config.tuning not in {"probe_then_full", "gradual"}:
             return 0
-        return min(math.ceil(self.config.probe_share * self.config.rounds), self.config.rounds)
+        # The last round is never one of them: that would be tuning = "probe".
+        asked = math.ceil(self.config.probe_share * self.config.rounds)
+        return max(0, min(asked, self.config.rounds - 1))
 
     @property
     def _rounds(self) -> range:
@@ -105,7 +118,11 @@ class TuningPlan:
 
     def _gradual_rate(self, name: str, round_number: int) -> float:
         """Depths count from the top: 0 is the last layer, with the norm after it; embeddings
-        are deepest (Howard and Ruder 2018)."""
+        are deepest (Howard and Ruder 2018, sections 3.2 and 3.3).
+
+        The rounds after the probe are shared out evenly, so that all is open by the last one; with
+        fewer rounds than layers several open at once.
+        """
         found = _LAYER.match(name)
         if found is not None:
             depth = self.num_layers - 1 - int(found.group(1))
@@ -113,7 +130,7 @@ class TuningPlan:
             depth = 0 if name.startswith("encoder.norm.") else self.num_layers
         num_open = self.config.rounds - self.num_probe_rounds
         since = round_number - self.num_probe_rounds - 1
-        if since * (self.num_layers + 1) < depth * num_open:
+        if since < depth * num_open // (self.num_layers + 1):
             return 0.0
         return self.config.encoder_rate_factor * self.config.layer_rate_decay**depth
 
