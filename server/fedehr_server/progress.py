@@ -42,6 +42,8 @@ def describe_training(event: dict[str, Any]) -> list[str]:
         parts.append(f"lr {event['learning_rate']:.1e}")
     if event.get("grad_norm") is not None:
         parts.append(f"gradient {event['grad_norm']:.2g}")
+    if event.get("aggregation_error") is not None:
+        parts.append(f"aggregation error {event['aggregation_error']:.2g}")
     return parts
 
 

@@ -1,0 +1,1 @@
+"""How the sites' low-rank adapters become one: a file a method, behind `AdapterAggregation`."""
