@@ -14,11 +14,13 @@ from torch import nn
 
 from fedehr_client.training.labelled_batches import LabelledBatch
 from fedehr_shared.config.finetuning import FinetuningConfig
+from fedehr_shared.config.loss import LossConfig
 from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.config.objective import ObjectiveConfig
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import ConfigError
-from fedehr_shared.model.finetuning_model import FinetuningModel, multitask_loss
+from fedehr_shared.model.finetuning_model import FinetuningModel
+from fedehr_shared.model.heads.multitask import MultitaskLoss
 from fedehr_shared.model.pretraining_model import PretrainingModel
 from fedehr_shared.model.weights import draw_first_weights, load_parameters
 from fedehr_shared.tokens.batch import EventBatch
@@ -29,8 +31,9 @@ from fedehr_shared.vocabulary.vocabulary import MASK, START
 NUM_TOKENS = 40
 MODEL = ModelConfig(layers=2, hidden=16, heads=2)
 TUNING = FinetuningConfig(tasks=("death", "long_stay"))
-STUDY = StudyConfig(name="any", model=MODEL, finetuning=TUNING)
-SMOOTHING = 0.1
+STUDY = StudyConfig(
+    name="any", model=MODEL, finetuning=TUNING, loss=LossConfig(label_smoothing=0.1)
+)
 COLUMNS = ("tokens", "hours", "ages", "visits", "sexes")
 ROUNDING = {torch.float32: 5e-6, torch.float64: 1e-11}
 """Of gradients, as a share of what is summed up. Most are below 1e-7 in single precision; that
@@ -219,14 +222,14 @@ def test_losses_and_gradients_of_labelled_pieces_add_up(
     labelled: LabelledBatch, budget: int, precision: torch.dtype
 ) -> None:
     assume(len(labelled.split(budget)) > 1)
-    model = _loaded(FinetuningModel(STUDY, NUM_TOKENS))
+    model, loss = _loaded(FinetuningModel(STUDY, NUM_TOKENS)), MultitaskLoss(STUDY)
 
     def loss_of(piece: LabelledBatch) -> torch.Tensor:
-        logits = model(piece.batch)
-        return multitask_loss(logits, piece.labels, piece.num_step_labels, SMOOTHING)
+        found: torch.Tensor = loss(model(piece.batch), piece.labels, piece.num_step_labels)
+        return found
 
-    loss = _assert_adds_up(model, loss_of, labelled, budget, precision)
-    assert (loss > 0) == bool(labelled.num_step_labels.any())
+    total = _assert_adds_up(model, loss_of, labelled, budget, precision)
+    assert (total > 0) == bool(labelled.num_step_labels.any())
 
 
 def test_a_budget_below_the_context_is_refused_with_both_numbers() -> None:

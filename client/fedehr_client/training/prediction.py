@@ -1,4 +1,4 @@
-"""Probabilities from a fine-tuned model."""
+"""Predictions of a fine-tuned model."""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from fedehr_client.training.prefetch import prefetch
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import TrainingError
 from fedehr_shared.model.finetuning_model import FinetuningModel
+from fedehr_shared.model.heads.outputs import predictions_of
 from fedehr_shared.model.weights import build_model
 from fedehr_shared.tokens.batch import EventBatch
 from fedehr_shared.tokens.budget import ranges_within
@@ -38,9 +39,9 @@ def predict(
     weights: Arrays,
     compute: Compute,
 ) -> NDArray[np.float64]:
-    """Probabilities of each task for each example.
+    """What the model predicts of each example: see `predictions_of`.
 
-    Shape: `[examples, tasks]`.
+    Shape: `[examples, outputs]`.
 
     Raises:
         TrainingError: a score is NaN or infinite, or not one sequence fits into memory.
@@ -55,10 +56,11 @@ def predict(
         return collate(store, examples.windows[begin : begin + _EXAMPLES_A_BATCH])
 
     begins = range(0, len(examples), _EXAMPLES_A_BATCH)
-    parts = [np.empty((0, len(study.finetuning.tasks)))]
+    parts = [np.empty((0, sum(task.num_outputs for task in study.task_configs)))]
     with torch.inference_mode(), closing(prefetch(make_batch, begins)) as batches:
-        parts += [_probabilities(model, batch, compute, budget) for batch in batches]
-    scores = np.concatenate(parts)
+        parts += [_in_pieces(model, batch, compute, budget) for batch in batches]
+    logits = torch.from_numpy(np.concatenate(parts))
+    scores: NDArray[np.float64] = predictions_of(logits, study.task_configs).numpy()
     if not np.isfinite(scores).all():
         raise TrainingError(
             "the model's scores are NaN or infinite. Lower [pretraining] or [finetuning] "
@@ -67,15 +69,15 @@ def predict(
     return scores
 
 
-def _probabilities(
+def _in_pieces(
     model: FinetuningModel, batch: EventBatch, compute: Compute, budget: TokenBudget
 ) -> NDArray[np.float64]:
-    """In as many pieces as memory asks for. `[sequences, tasks]`."""
+    """Logits, in as many pieces as memory asks for. `[sequences, outputs]`."""
     whole = _Scored(batch)
     while True:
         try:
             return np.concatenate(
-                [_scores(model, piece.batch, compute) for piece in whole.split(budget.num_tokens)]
+                [_logits(model, piece.batch, compute) for piece in whole.split(budget.num_tokens)]
             )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -84,11 +86,11 @@ def _probabilities(
         budget.lower(whole)
 
 
-def _scores(model: FinetuningModel, batch: EventBatch, compute: Compute) -> NDArray[np.float64]:
+def _logits(model: FinetuningModel, batch: EventBatch, compute: Compute) -> NDArray[np.float64]:
     with autocast(compute.device, compute.precision):
-        logits = model(batch.to(compute.device))
-    scores: NDArray[np.float64] = torch.sigmoid(logits.double()).cpu().numpy()
-    return scores
+        found = model(batch.to(compute.device))
+    logits: NDArray[np.float64] = found.double().cpu().numpy()
+    return logits
 
 
 @dataclass(frozen=True)

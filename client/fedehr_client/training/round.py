@@ -1,6 +1,6 @@
 """One site's share of one round: what it starts from, and what it did."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from fedehr_client.training.local_state import LocalState
 from fedehr_client.training.step_numbers import StepObserver
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.wire.payload import Arrays
+from fedehr_shared.wire.task_balance import TaskBalance
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class RoundContext:
         moments: averaged moments, or None to start with empty ones.
         compute: where and how to train.
         min_cell: subjects that the round must rest on; 1 for a trial whose update goes nowhere.
+        balance: what the coordinator told of the tasks.
         local_state: where the site keeps what goes over to its next round; None: nowhere.
         work: the site's private folder, which remembers token budgets; None: nothing does.
         observe: told the numbers of each step, at the site; None: nobody watches.
@@ -38,6 +40,7 @@ class RoundContext:
     moments: Arrays | None
     compute: Compute
     min_cell: int = 1
+    balance: TaskBalance = field(default_factory=TaskBalance)
     local_state: LocalState | None = None
     work: Path | None = None
     observe: StepObserver | None = None

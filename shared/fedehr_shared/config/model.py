@@ -34,7 +34,7 @@ class ModelConfig(Section):
     layers: Annotated[int, Field(ge=1, le=48)] = SIZES["tiny"].layers
     hidden: Annotated[int, Field(ge=8, le=4_096)] = SIZES["tiny"].hidden
     heads: Annotated[int, Field(ge=1, le=64)] = SIZES["tiny"].heads
-    pooling: Literal["mean", "sum"] = "mean"
+    pooling: Literal["mean", "sum", "attention"] = "mean"
     """How token encodings become one subject encoding for the task heads."""
 
     @model_validator(mode="before")

@@ -19,15 +19,17 @@ from fedehr_shared.seeds import derive_generator
 AnyModel = TypeVar("AnyModel", bound=nn.Module)
 Tensors = dict[str, NDArray[np.float32]]
 _EMBEDDING_SCALE = 0.02
+_FROM_ZERO = ("wide.", "pooling.", "uncertainty.")
+"""A term that says nothing yet, a query that looks at all tokens alike, tasks of equal weight."""
 
 
 def draw_first_weights(model: nn.Module, *seed_parts: str | int) -> Tensors:
     """Names and shapes of `model`'s parameters, filled from the seed.
 
-    Vectors of norms are ones; biases and the wide term are zeros; embeddings, and the
-    projection of the age that is added to them, are normal with deviation 0.02; matrices are
-    normal with deviation 1 / sqrt(columns). Adapters: see `draw_adapter`; what is drawn beside
-    them does not depend on them.
+    Vectors of norms are ones; biases, the wide term, the query of attention pooling and the
+    tasks' log-variances are zeros; embeddings, and the projection of the age that is added to
+    them, are normal with deviation 0.02; matrices are normal with deviation 1 / sqrt(columns).
+    Adapters: see `draw_adapter`; what is drawn beside them does not depend on them.
     """
     generator = derive_generator(*seed_parts)
     drawn: Tensors = {}
@@ -36,7 +38,7 @@ def draw_first_weights(model: nn.Module, *seed_parts: str | int) -> Tensors:
         if is_adapter(name):
             drawn[name] = draw_adapter(name, shape, derive_generator(*seed_parts, name))
             continue
-        if name.startswith("wide."):
+        if name.startswith(_FROM_ZERO):
             drawn[name] = np.zeros(shape, dtype=np.float32)
             continue
         if len(shape) == 1:

@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedehr_shared.config.finetuning import FinetuningConfig
+from fedehr_shared.config.loss import LossConfig
 from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.config.objective import ObjectiveConfig
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
 from fedehr_shared.model.encoder import EventEncoder
-from fedehr_shared.model.finetuning_model import FinetuningModel, multitask_loss, pool
+from fedehr_shared.model.finetuning_model import FinetuningModel, pool
+from fedehr_shared.model.heads.multitask import MultitaskLoss
 from fedehr_shared.model.pretraining_model import PretrainingModel
 from fedehr_shared.model.weights import draw_first_weights, load_parameters, parameters_of
 from fedehr_shared.tokens.batch import EventBatch
@@ -170,8 +172,9 @@ def test_missing_labels_move_nothing(num: int, seed: int, smoothing: float) -> N
     generator = np.random.default_rng(seed)
     labels = torch.from_numpy(generator.choice([0.0, 1.0, np.nan], (num, 2))).float()
     logits = torch.from_numpy(generator.normal(size=(num, 2))).float().requires_grad_()
-    loss = multitask_loss(logits, labels, (~labels.isnan()).sum(dim=0), smoothing)
-    loss.backward()  # type: ignore[no-untyped-call]
+    study = _study().model_copy(update={"loss": LossConfig(label_smoothing=smoothing)})
+    loss = MultitaskLoss(study)(logits, labels, (~labels.isnan()).sum(dim=0))
+    loss.backward()
     assert logits.grad is not None
     assert torch.equal(logits.grad == 0, labels.isnan())
     expected = []
