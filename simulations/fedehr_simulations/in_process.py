@@ -4,7 +4,7 @@ Baselines that have one site (pooled, local) run this way, and so do quick tests
 answer one after the other, in the order in which they are asked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from fedehr_client.answers.reply import reply_to
 from fedehr_client.locator import SiteLocation
 from fedehr_server.model_shelf import ModelShelf
 from fedehr_server.running import run_study
+from fedehr_server.transport import Transport
 from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.meds.folder import SiteFolder
@@ -56,6 +57,7 @@ def run_in_process(
     precision: Literal["auto", "fp32"] = "auto",
     shelf: VocabularyShelf | None = None,
     models: ModelShelf | None = None,
+    around: Callable[[Transport], Transport] | None = None,
 ) -> dict[str, Any]:
     """Run a study over `sites` and write its run folder.
 
@@ -68,6 +70,7 @@ def run_in_process(
         precision: `fp32` for figures that are the same on any processor.
         shelf: where a vocabulary that the study re-uses is taken from, and each is kept.
         models: where a pre-trained model that the study re-uses is taken from, and each is kept.
+        around: puts something between coordinator and sites.
 
     Returns:
         The content of `result.json`.
@@ -75,16 +78,20 @@ def run_in_process(
     Raises:
         FedehrError: the study could not go on.
     """
+    compute = sites_compute(num_threads)
+    if precision == "fp32":
+        compute = compute.model_copy(update={"precision": precision})
     locations = [
         SiteLocation(
             name=site.name,
             records=site,
             work=work / site.name,
             min_cell=study.vocabulary.min_cell,
-            compute=sites_compute(num_threads),
+            compute=compute,
         )
         for site in sites
     ]
-    return run_study(
-        study, InProcessTransport(locations), folder, len(sites), shelf=shelf, models=models
-    )
+    transport: Transport = InProcessTransport(locations)
+    if around is not None:
+        transport = around(transport)
+    return run_study(study, transport, folder, len(sites), shelf=shelf, models=models)
