@@ -202,6 +202,11 @@ class StudyConfig(Section):
         """In the order of `[finetuning] tasks`."""
         return tuple(self.task(name) for name in self.finetuning.tasks)
 
+    @property
+    def tasks_by_name(self) -> dict[str, TaskConfig]:
+        """In the order of `[finetuning] tasks`."""
+        return {name: self.task(name) for name in self.finetuning.tasks}
+
     def num_rounds(self, phase: str) -> int:
         """Rounds of a phase; those before and after training have one."""
         rounds = {"pretraining": self.pretraining.rounds, "finetuning": self.finetuning.rounds}

@@ -14,7 +14,6 @@ from fedehr_shared.meds.folder import FEDERATION_FILE, SiteFolder
 from fedehr_shared.meds.schema import (
     CODES_SCHEMA,
     DATA_SCHEMA,
-    LABELS_SCHEMA,
     MEDS_VERSION,
     SPLITS_SCHEMA,
 )
@@ -37,7 +36,7 @@ def write_site(
         folder: the site's folder; its name is the site's name.
         events: columns of `DATA_SCHEMA`, in any order of rows.
         codes: columns of `CODES_SCHEMA`; every code of `events` must be there.
-        labels: by task, columns of `LABELS_SCHEMA`.
+        labels: by task, columns of MEDS' LabelSchema.
         split_key: the key of the federation folder.
         dataset: further entries of `dataset.json` (`dataset_name`, `etl_name`, ...).
 
@@ -70,7 +69,7 @@ def write_site(
     pq.write_table(pa.table(splits, schema=SPLITS_SCHEMA), site.splits_file)
     for task, table in labels.items():
         file = folder / "labels" / f"{task}.parquet"
-        pq.write_table(table.select(LABELS_SCHEMA.names).cast(LABELS_SCHEMA), file)
+        pq.write_table(table, file)
     write_dataset_file(site, dataset)
 
 
