@@ -25,6 +25,8 @@ NUM_THREADS = "FEDEHR_NUM_THREADS"
 MIN_CELL = "FEDEHR_MIN_CELL"
 COMPUTE = "FEDEHR_COMPUTE"
 PARTITION = "partition-id"
+LOCAL_PARTS_FOLDER = "local_parts"
+"""In a site's work folder: the parts of models that each site has for itself, study by study."""
 
 
 @dataclass(frozen=True)

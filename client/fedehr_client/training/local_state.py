@@ -30,7 +30,16 @@ Tensors = dict[str, torch.Tensor]
 class LocalState:
     """What one site keeps of one phase of one study."""
 
-    def __init__(self, work: Path, study: str, phase: str, vocabulary: str) -> None:
+    def __init__(
+        self,
+        work: Path,
+        study: str,
+        phase: str,
+        vocabulary: str,
+        *,
+        folder: str = FOLDER_NAME,
+        num_studies: int | None = _NUM_STUDIES_KEPT,
+    ) -> None:
         """Nothing is read or written yet.
 
         Args:
@@ -38,8 +47,11 @@ class LocalState:
             study: the study's digest.
             phase: `pretraining` or `finetuning`.
             vocabulary: its digest: a study that is run again may agree on another one.
+            folder: the name of the folder in `work`.
+            num_studies: the latest studies that are kept; None: all.
         """
-        self._root = work / FOLDER_NAME
+        self._root = work / folder
+        self._num_studies = num_studies
         self._folder = self._root / study
         self._phase = phase
         self._vocabulary = vocabulary
@@ -139,27 +151,34 @@ class LocalState:
         for file in self._folder.glob("[!.]*.safetensors"):
             if file not in wanted:
                 file.unlink()
+        if self._num_studies is None:
+            return
         studies = [folder for folder in self._root.iterdir() if folder.is_dir()]
         studies.sort(key=lambda folder: folder.stat().st_mtime_ns)
-        for folder in studies[:-_NUM_STUDIES_KEPT]:
+        for folder in studies[: -self._num_studies]:
             shutil.rmtree(folder)
 
 
-def forget_study(work: Path, study: str) -> None:
+def forget_study(work: Path, study: str, *, folder: str = FOLDER_NAME) -> None:
     """Remove what a site keeps of a study: once it is over, and where it begins anew.
+
+    Args:
+        work: the site's private folder.
+        study: the study's digest.
+        folder: as in `LocalState`.
 
     Raises:
         DataError: it cannot be removed.
     """
-    folder = work / FOLDER_NAME / study
-    if not folder.is_dir():
+    kept = work / folder / study
+    if not kept.is_dir():
         return
     try:
-        with build_lock(folder.parent):
-            shutil.rmtree(folder)
+        with build_lock(kept.parent):
+            shutil.rmtree(kept)
     except OSError as error:
         raise DataError(
-            f"cannot remove {folder}: {error.strerror}. Mend its permissions and start the study "
+            f"cannot remove {kept}: {error.strerror}. Mend its permissions and start the study "
             "anew."
         ) from error
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from fedehr_client.compute.compute import Compute
+from fedehr_client.training.local_parts import LocalParts
 from fedehr_client.training.local_state import LocalState
 from fedehr_client.training.step_numbers import StepObserver
 from fedehr_shared.config.study import StudyConfig
@@ -22,12 +23,13 @@ class RoundContext:
         site: the site's name, for its seeds.
         round_number: from 1 within the phase.
         num_tokens: the vocabulary's size.
-        weights: the federation's weights before the round.
+        weights: the federation's weights before the round, with the site's own parts.
         moments: averaged moments, or None to start with empty ones.
         compute: where and how to train.
         min_cell: subjects that the round must rest on; 1 for a trial whose update goes nowhere.
         balance: what the coordinator told of the tasks.
         local_state: where the site keeps what goes over to its next round; None: nowhere.
+        local_parts: where it keeps its own parts of the model; None: nowhere.
         work: the site's private folder, which remembers token budgets; None: nothing does.
         observe: told the numbers of each step, at the site; None: nobody watches.
     """
@@ -42,6 +44,7 @@ class RoundContext:
     min_cell: int = 1
     balance: TaskBalance = field(default_factory=TaskBalance)
     local_state: LocalState | None = None
+    local_parts: LocalParts | None = None
     work: Path | None = None
     observe: StepObserver | None = None
 
