@@ -5,6 +5,7 @@ from typing import Any
 
 from fedehr_server.checkpoint import CheckpointFolder
 from fedehr_server.model_shelf import ModelShelf, PretrainedModel, reused_model
+from fedehr_server.phases.adapters import adapter_aggregation
 from fedehr_server.phases.evaluation import EvaluationPhase
 from fedehr_server.phases.model_state import (
     ModelState,
@@ -20,6 +21,7 @@ from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
+from fedehr_shared.wire.codec.rounding import rounded
 from fedehr_shared.wire.payload import Arrays, Payload
 from fedehr_shared.wire.work import Work, WorkId
 
@@ -71,12 +73,7 @@ class StudyRun:
             reused_model(self._study, self._models)
         if work.phase in {"pretraining", "finetuning"}:
             self._state = self._state_for(work)
-            self._round = TrainingRound(
-                self._state,
-                answered_names(self._study, work, self._state),
-                self._vocabulary_phase.num_subjects,
-                travelling_moments(self._study, work, self._state),
-            )
+            self._round = self._open_training(work, self._state)
 
     @property
     def base_digest(self) -> str:
@@ -183,6 +180,8 @@ class StudyRun:
         self._checkpoints.save(work, self._state, vocabulary.digest)
         self.training.add(work.phase, done.done)
         numbers = {"loss": done.loss, "auroc": None, **done.means, "sites": done.done}
+        if done.aggregation_error is not None:
+            numbers["aggregation_error"] = done.aggregation_error
         if work.phase == "pretraining":
             self.pretraining_loss.append(done.loss)
             if work.round == self._study.pretraining.rounds:
@@ -190,9 +189,26 @@ class StudyRun:
             return numbers
         return {**numbers, "auroc": done.tuning_auroc(self._study.finetuning.tasks)}
 
+    def _open_training(self, work: WorkId, state: ModelState) -> TrainingRound:
+        declared = self._vocabulary_phase.num_subjects
+        return TrainingRound(
+            state,
+            answered_names(self._study, work, state),
+            declared,
+            travelling_moments(self._study, work, state),
+            adapter_aggregation(
+                self._study,
+                work,
+                state,
+                total_weight=sum(declared.values()),
+                rounded=self._rounded,
+            ),
+            self._rounded,
+        )
+
     def _rounded(self, tensors: Arrays) -> Arrays:
         """Tensors as sites receive them."""
-        return tensors
+        return rounded(tensors, self._study.exchange.state_dtype)
 
     def _state_for(self, work: WorkId) -> ModelState:
         vocabulary, state = self._prepared()

@@ -22,7 +22,7 @@ class Traffic:
     def sent(self, node: int, request: Payload) -> None:
         """Count a request."""
         self.down[node] += request.num_bytes
-        self.base[node] += sum(array.nbytes for array in request.arrays.get("base", {}).values())
+        self.base[node] += len(request.tensors.get("base", b""))
 
     def close_round(self, phase: str, number: int) -> tuple[int, int]:
         """End a round; its bytes up and down over all nodes."""

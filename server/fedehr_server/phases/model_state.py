@@ -1,7 +1,7 @@
 """`ModelState`: the federation's weights and moments between rounds."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -42,6 +42,16 @@ class ModelState:
         moved = {name: np.add(self.weights[name], change) for name, change in update.items()}
         kept = None if moments is None else (self.moments or {}) | moments
         return ModelState(self.weights | moved, kept, self.base.folded(None))
+
+    def with_adapters(self, adapters: Arrays, fold: Arrays | None) -> "ModelState":
+        """The state with other adapters over a changed base.
+
+        Args:
+            adapters: of all matrices; those that do not travel are as they were.
+            fold: as the wire rounds it; None: the base stays.
+        """
+        travelling = {name: new for name, new in adapters.items() if name in self.weights}
+        return replace(self, weights=self.weights | travelling, base=self.base.folded(fold))
 
 
 def first_pretraining_state(study: StudyConfig, num_tokens: int) -> ModelState:

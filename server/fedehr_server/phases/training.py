@@ -1,12 +1,13 @@
 """A training round, of either phase: updates are added as they arrive, and dropped."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from fedehr_server.aggregation.adapter_aggregation import AdapterAggregation
 from fedehr_server.phases.model_state import ModelState
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
-from fedehr_shared.model.tuning.plan import TuningPlan
+from fedehr_shared.model.tuning.plan import TuningPlan, is_adapter
 from fedehr_shared.model.weights import check_tensors
 from fedehr_shared.vocabulary.resolution import STEP_NAMES
 from fedehr_shared.wire.fixed_point import FixedPointSum
@@ -62,6 +63,8 @@ class TrainingRound:
     Attributes:
         state: what the sites were given.
         answered: the weights that every site tells the change of.
+        adapters: how the sites' adapters become one; None where there are none that travel.
+        rounded: tensors as the wire rounds them.
         declared: by site, the training subjects that it told in the vocabulary phase.
         moments: names and shapes of the moments that travel; empty where none do.
     """
@@ -70,12 +73,15 @@ class TrainingRound:
     answered: frozenset[str]
     declared: Mapping[str, int]
     moments: Mapping[str, tuple[int, ...]]
+    adapters: AdapterAggregation | None = None
+    rounded: Callable[[Arrays], Arrays] = dict
     sites: dict[str, SiteNumbers] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin with empty sums."""
         total = sum(self.declared.values())
         self._updates, self._moments = FixedPointSum(total), FixedPointSum(total)
+        self.aggregation_error: float | None = None
 
     def accept(self, payload: Payload) -> str:
         """Add a site's update; the site's name.
@@ -83,7 +89,7 @@ class TrainingRound:
         Raises:
             WireError: the answer is malformed or does not fit the weights; nothing is added.
         """
-        report = TrainReport.from_payload(payload)
+        report = TrainReport.from_payload(payload, self.shapes, self.moments or None)
         if report.site in self.sites:
             raise WireError(f"two nodes call themselves site '{report.site}'.")
         if report.num_examples > self.declared.get(report.site, 0):
@@ -92,19 +98,34 @@ class TrainingRound:
             )
         check_tensors(report.update, self.shapes)
         moments = self._checked_moments(report)
-        self._updates.check(report.update, report.num_examples)
+        averaged, adapters = self._split(report.update)
+        self._updates.check(averaged, report.num_examples)
+        if moments is not None:
+            self._moments.check(moments, report.num_examples)
+        if self.adapters is not None:
+            self.adapters.add(report.site, adapters, report.num_examples)
         if moments is not None:
             self._moments.add(moments, report.num_examples)
-        self._updates.add(report.update, report.num_examples)
+        self._updates.add(averaged, report.num_examples)
         self.sites[report.site] = SiteNumbers(
             report.num_examples, report.num_steps, report.loss, report.metrics
         )
         return report.site
 
     def close(self) -> ModelState:
-        """The state after the round."""
+        """The state after the round.
+
+        Raises:
+            TrainingError: the sites' adapters cannot be brought together.
+        """
         moments = self._moments.mean() if self.moments else None
-        return self.state.moved(self._updates.mean(), moments)
+        after = self.state.moved(self._updates.mean(), moments)
+        if self.adapters is None:
+            return after
+        done = self.adapters.close()
+        self.aggregation_error = done.error
+        fold = None if done.fold is None else self.rounded(done.fold)
+        return after.with_adapters(done.adapters, fold)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -154,6 +175,13 @@ class TrainingRound:
             }
             found[task] = self._weighted(told) if told else None
         return found
+
+    def _split(self, update: Arrays) -> tuple[Arrays, Arrays]:
+        """What is averaged, and the adapters, where these are brought together otherwise."""
+        if self.adapters is None:
+            return update, {}
+        adapters = {name: value for name, value in update.items() if is_adapter(name)}
+        return {name: value for name, value in update.items() if name not in adapters}, adapters
 
     def _checked_moments(self, report: TrainReport) -> Arrays | None:
         if not self.moments:
