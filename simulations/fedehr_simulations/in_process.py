@@ -17,6 +17,7 @@ from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.wire.payload import Payload
+from fedehr_simulations.outcome.sites_parts import keep_local_parts
 from fedehr_simulations.sites_compute import sites_compute
 
 
@@ -94,4 +95,6 @@ def run_in_process(
     transport: Transport = InProcessTransport(locations)
     if around is not None:
         transport = around(transport)
-    return run_study(study, transport, folder, len(sites), shelf=shelf, models=models)
+    result = run_study(study, transport, folder, len(sites), shelf=shelf, models=models)
+    keep_local_parts([location.work for location in locations], folder, study.digest)
+    return result

@@ -27,6 +27,7 @@ from fedehr_simulations.engine.plan import RUN_COMMAND_PART, EnginePlan
 from fedehr_simulations.engine.private_network import enter_private_network
 from fedehr_simulations.engine.process_tree import ProcessTree, adopt_orphans
 from fedehr_simulations.engine.superlink import EngineFailure, SuperLink
+from fedehr_simulations.outcome.sites_parts import keep_local_parts
 
 _POLL_SECONDS = 0.1
 _LOOK_SECONDS = 1.0
@@ -59,6 +60,7 @@ class Keeper:
         ended: dict[str, Any] = {"reason": "failed", "detail": "the keeper was interrupted"}
         try:
             self._drive(private, work)
+            self._keep_parts(work)
             ended = {"reason": "result"}
         except Stopped:
             ended = {"reason": "stopped"}
@@ -88,6 +90,14 @@ class Keeper:
             except EngineFailure:
                 superlink.finish_log()
                 raise
+
+    def _keep_parts(self, work: Path) -> None:
+        """What sites trained for themselves: it is written before the result."""
+        run_folder = Path(self._plan.result_file).parent
+        try:
+            keep_local_parts(work.iterdir(), run_folder, str(self._plan.run_config["study"]))
+        except OSError as error:
+            raise EngineFailure(f"the sites' own parts cannot be kept: {error}") from error
 
     def _await_result(self, superlink: SuperLink) -> None:
         task: psutil.Process | None = None

@@ -1,4 +1,7 @@
-"""Exact predictions of a finished run: its last weights on the sites' held-out examples."""
+"""Exact predictions of a finished run: its last weights on the sites' held-out examples.
+
+Where a study has local parts, those of the site that trained count.
+"""
 
 from pathlib import Path
 
@@ -7,6 +10,7 @@ from fedehr_client.compute.compute import choose_compute
 from fedehr_client.locator import SiteLocation
 from fedehr_client.tasks.cohort import read_cohort_labels
 from fedehr_client.training.examples import select_examples
+from fedehr_client.training.local_parts import LocalParts
 from fedehr_client.training.prediction import predict
 from fedehr_server.checkpoint import CheckpointFolder, load_weights
 from fedehr_shared.config.study import StudyConfig
@@ -16,6 +20,7 @@ from fedehr_shared.meds.reader import read_splits
 from fedehr_shared.meds.schema import HELD_OUT
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_simulations.outcome.predictions import SitePredictions
+from fedehr_simulations.outcome.sites_parts import site_folder
 from fedehr_simulations.sites_compute import sites_compute
 
 
@@ -60,11 +65,12 @@ def predict_held_out(
     """
     vocabulary = read_vocabulary(run_folder)
     weights = load_weights(CheckpointFolder(run_folder / "checkpoints").latest("finetuning"))
+    own = LocalParts(site_folder(run_folder, records.name), study, vocabulary.digest)
     data = SiteData(site_location(study, records, work), study, vocabulary)
     tasks = study.finetuning.tasks
     examples = select_examples(
         data.store,
-        read_cohort_labels(site, tasks, study.cohort),
+        read_cohort_labels(site, study.tasks_by_name, study.cohort),
         tasks=tasks,
         splits=read_splits(site),
         split=HELD_OUT,
@@ -75,7 +81,7 @@ def predict_held_out(
         data.store,
         examples,
         num_tokens=data.num_tokens,
-        weights=weights,
+        weights=own.final(weights),
         compute=choose_compute(sites_compute(num_threads=1), study),
     )
     return SitePredictions(examples.subject_ids, examples.prediction_times, probabilities)
