@@ -245,10 +245,9 @@ def _sent_of(work: Any, direction: str, node: int, payload: Any) -> Sent:
 
 
 def copy_payload(payload: Any) -> Any:
-    """A copy whose records and arrays may be changed."""
+    """A copy whose records may be changed."""
     from fedehr_shared.wire.payload import Payload
 
     return Payload(
-        {r: {k: a.copy() for k, a in tensors.items()} for r, tensors in payload.arrays.items()},
-        {r: dict(values) for r, values in payload.values.items()},
+        dict(payload.tensors), {r: dict(values) for r, values in payload.values.items()}
     )

@@ -3,16 +3,18 @@
 import logging
 import time
 
-import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedehr_shared.errors import WireError
-from fedehr_shared.wire.payload import Arrays, Payload, Value, Values
+from fedehr_shared.wire.payload import Payload, Value, Values
 
 log = logging.getLogger("fedehr.server")
 
 _POLL_SECONDS = 0.1
+ARRAY_NAME = "tensors"
+STYPE = "fedehr.tensors"
+"""Neither NumPy's nor PyTorch's: nothing but `wire/codec` reads these bytes."""
 
 
 class GridTransport:
@@ -50,10 +52,11 @@ class GridTransport:
 
 
 def to_records(payload: Payload) -> RecordDict:
-    """Arrays become `ArrayRecord`s, values `ConfigRecord`s, under the same names."""
+    """Encoded tensors become one `Array` of raw bytes in an `ArrayRecord`, which the engine cuts
+    into chunks; values become `ConfigRecord`s; under the same names."""
     records = RecordDict()
-    for name, arrays in payload.arrays.items():
-        records[name] = ArrayRecord({key: Array(array) for key, array in arrays.items()})
+    for name, data in payload.tensors.items():
+        records[name] = ArrayRecord({ARRAY_NAME: Array("uint8", (len(data),), STYPE, data)})
     for name, values in payload.values.items():
         records[name] = ConfigRecord(dict(values))
     return records
@@ -63,21 +66,28 @@ def from_records(records: RecordDict) -> Payload:
     """Read what a site sent.
 
     Raises:
-        WireError: a record of another kind, an array that is not float32, or raw bytes.
+        WireError: a record of another kind, an array that is no encoded tensors, or raw bytes.
     """
-    arrays: dict[str, Arrays] = {}
+    tensors: dict[str, bytes] = {}
     values: dict[str, Values] = {}
     for name, record in records.items():
         if isinstance(record, ArrayRecord):
-            arrays[name] = {key: array.numpy() for key, array in record.items()}
+            tensors[name] = _encoded(name, record)
         elif isinstance(record, ConfigRecord):
             values[name] = {key: _plain(value) for key, value in record.items()}
         else:
             raise WireError(f"record {name} is of a kind that fedehr does not use.")
-    for name, tensors in arrays.items():
-        if any(array.dtype != np.float32 for array in tensors.values()):
-            raise WireError(f"record {name} holds an array that is not float32.")
-    return Payload(arrays, values)
+    return Payload(tensors, values)
+
+
+def _encoded(name: str, record: ArrayRecord) -> bytes:
+    """What NumPy or PyTorch would read is not taken: the codec alone reads tensors."""
+    array = record.get(ARRAY_NAME)
+    if array is None or len(record) != 1 or array.stype != STYPE:
+        raise WireError(
+            f"record {name} does not hold encoded tensors. Use the same fedehr version."
+        )
+    return array.data
 
 
 def _plain(value: object) -> Value:

@@ -61,6 +61,7 @@ BROKEN: dict[str, Array] = {
     ),
     "another kind": Array("float32", (2,), "torch.tensor", b"\0" * 8),
     "float64": Array(np.zeros(2)),
+    "float32": Array(np.zeros(2, np.float32)),
 }  # fmt: skip
 
 
@@ -176,4 +177,4 @@ def test_the_client_app_without_a_place_says_so_by_code(
     work = Work(WorkId(study.digest, "vocabulary", 1, 1), study)
     payload = _ask(to_records(work.to_payload()), partition)
     assert payload.text("error", "code") in {"data", "config"}
-    assert payload.arrays == {}
+    assert payload.tensors == {}

@@ -16,6 +16,7 @@ from fedehr_shared.errors import (
     TooFewSubjectsError,
     TrainingError,
 )
+from fedehr_shared.wire.codec.record import decode, encode
 
 
 def _result(folder: Path) -> dict[str, Any]:
@@ -149,9 +150,9 @@ def test_a_model_that_explodes_ends_as_training_and_sends_no_update(
     # A site answers the first round with the largest update that is accepted.
     def blow_up(sent: Any) -> list[Any]:
         if (sent.phase, sent.round) == ("pretraining", 1):
-            update = sent.payload.arrays["update"]
+            update = decode(sent.payload.tensors["update"])
             largest = {name: np.full_like(value, 2.0**18) for name, value in update.items()}
-            sent.payload.arrays["update"] = largest
+            sent.payload.tensors["update"] = encode(largest, "fp16")
         return [sent.payload]
 
     sections = {"learning_rate": 1.0, "max_grad_norm": 1e12, "optimizer_state": "fresh"}
@@ -165,7 +166,7 @@ def test_a_model_that_explodes_ends_as_training_and_sends_no_update(
         m for m in done.messages if (m.phase, m.round, m.direction) == ("pretraining", 2, "up")
     ]
     assert len(later) == 3
-    assert all(m.payload.arrays == {} for m in later)
+    assert all(m.payload.tensors == {} for m in later)
     result = _result(tmp_path)
     assert (result["code"], result["exit_code"]) == ("training", 1)
     assert {e["code"] for e in _events(tmp_path, "site_error")} == {"training"}

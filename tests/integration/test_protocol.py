@@ -19,6 +19,7 @@ from fedehr_shared import errors
 from fedehr_shared.errors import FedehrError
 from fedehr_shared.meds.folder import FederationFolder
 from fedehr_shared.meds.reader import read_events, read_parents, read_splits
+from fedehr_shared.wire.codec.record import decode
 from fedehr_shared.wire.reports import ErrorReport
 from fedehr_shared.wire.work import PHASES
 
@@ -102,7 +103,8 @@ def messages(
 
 
 def _items(message: Any) -> Iterator[tuple[str, str, Any]]:
-    for record, content in (*message.payload.arrays.items(), *message.payload.values.items()):
+    tensors = {record: decode(data) for record, data in message.payload.tensors.items()}
+    for record, content in (*tensors.items(), *message.payload.values.items()):
         for key, value in content.items():
             yield record, key, value
 
@@ -221,7 +223,7 @@ def test_the_vocabulary_and_the_moments_travel_when_the_page_says(messages: list
         first = message.round == 1 and message.phase != "evaluation"
         assert ("vocabulary" in message.payload.values["work"]) == (first or again)
         moments = message.round > 1 and message.phase != "evaluation"
-        assert ("moments" in message.payload.arrays) == moments
+        assert ("moments" in message.payload.tensors) == moments
         work = message.payload.text("work", "work_id").split("/")
         assert work[1:] == [message.phase, str(message.round), str(message.attempt)]
 

@@ -23,11 +23,12 @@ from fedehr_shared.cells import told_count
 from fedehr_shared.errors import PolicyError, WireError
 from fedehr_shared.meds.schema import HELD_OUT, TUNING
 from fedehr_shared.model.tuning.plan import TuningPlan
+from fedehr_shared.seeds import derive_generator
 from fedehr_shared.tokens.back_off import BackOffShares
 from fedehr_shared.wire.moments import moment_shapes
 from fedehr_shared.wire.payload import Arrays, Payload
 from fedehr_shared.wire.reports import TrainReport
-from fedehr_shared.wire.work import Work
+from fedehr_shared.wire.work import Phase, Work
 
 
 def answer(work: Work, location: SiteLocation) -> Payload:
@@ -88,7 +89,7 @@ def _pretrain(context: RoundContext, data: SiteData) -> Payload:
     if context.study.objective.num_views == 1:
         # In two decimals: as for the shares, two vocabularies must not count a code's events.
         metrics["code_entropy"] = round(code_entropy(subjects), 2)
-    return _train_report(context, subjects.rows.size, data.min_cell, result, metrics)
+    return _train_report("pretraining", context, subjects.rows.size, data.min_cell, result, metrics)
 
 
 def _finetune(context: RoundContext, data: SiteData) -> Payload:
@@ -102,7 +103,7 @@ def _finetune(context: RoundContext, data: SiteData) -> Payload:
     metrics = tuning_auroc(study, tuning, scores, data.min_cell)
     result = _answered(finetune_round(context, data.store, examples), context)
     metrics |= _shares(data.store.back_off)
-    return _train_report(context, num_subjects, data.min_cell, result, metrics)
+    return _train_report("finetuning", context, num_subjects, data.min_cell, result, metrics)
 
 
 def _evaluate(context: RoundContext, data: SiteData) -> Payload:
@@ -128,13 +129,14 @@ def _scores(context: RoundContext, data: SiteData, examples: Examples) -> NDArra
 
 
 def _train_report(
+    phase: Phase,
     context: RoundContext,
     num_subjects: int,
     min_cell: int,
     result: RoundResult,
     metrics: dict[str, float],
 ) -> Payload:
-    return TrainReport(
+    report = TrainReport(
         site=context.site,
         num_examples=told_count(num_subjects, min_cell),
         num_steps=result.num_steps,
@@ -142,7 +144,10 @@ def _train_report(
         update=result.update,
         moments=result.moments,
         metrics={**_done(result), **metrics},
-    ).to_payload()
+    )
+    # Rounds an update that travels as int8: to the same bits each time a round is asked for.
+    seed = (context.study.digest, phase, context.round_number, context.site, "rounding")
+    return report.to_payload(context.study.exchange, derive_generator(*seed))
 
 
 def _answered(result: RoundResult, context: RoundContext) -> RoundResult:

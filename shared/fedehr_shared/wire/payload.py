@@ -1,4 +1,4 @@
-"""`Payload`: named arrays and named values, independent of the transport that carries them."""
+"""`Payload`: encoded tensors and named values, independent of the transport that carries them."""
 
 import sys
 from dataclasses import dataclass, field
@@ -15,21 +15,21 @@ Values = dict[str, Value]
 
 @dataclass(frozen=True)
 class Payload:
-    """Records of one message: each holds arrays (float32) or values, never both."""
+    """Records of one message: each holds tensors, encoded by `wire/codec`, or values."""
 
-    arrays: dict[str, Arrays] = field(default_factory=dict)
+    tensors: dict[str, bytes] = field(default_factory=dict)
     values: dict[str, Values] = field(default_factory=dict)
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of the arrays' elements and of the values' text, without any framing."""
-        in_arrays = sum(a.nbytes for record in self.arrays.values() for a in record.values())
+        """Bytes of the tensors as encoded and of the values' text, without the engine's framing."""
+        in_tensors = sum(len(record) for record in self.tensors.values())
         in_values = sum(
             len(key) + _value_bytes(value)
             for record in self.values.values()
             for key, value in record.items()
         )
-        return in_arrays + in_values
+        return in_tensors + in_values
 
     def text(self, record: str, key: str) -> str:
         """A string value; WireError if it is missing or something else."""

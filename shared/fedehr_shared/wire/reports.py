@@ -1,9 +1,14 @@
 """What a site answers: an update, an evaluation or an error code."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import numpy as np
+
+from fedehr_shared.config.exchange import ExchangeConfig
 from fedehr_shared.errors import ERROR_CODES, WireError
+from fedehr_shared.wire.codec.record import decode, encode
 from fedehr_shared.wire.payload import Arrays, Payload, Values
 
 ROUND_METRICS = ("learning_rate", "grad_norm", "seconds", "code_entropy")
@@ -38,27 +43,49 @@ class TrainReport:
     moments: Arrays | None = None
     metrics: dict[str, float] = field(default_factory=dict)
 
-    def to_payload(self) -> Payload:
-        """The records of `docs/protocol.md`."""
-        arrays = {"update": self.update}
+    def to_payload(
+        self, exchange: ExchangeConfig, generator: np.random.Generator | None = None
+    ) -> Payload:
+        """The records of `docs/protocol.md`.
+
+        Args:
+            exchange: how tensors travel.
+            generator: rounds an update that travels as `int8`.
+
+        Raises:
+            WireError: a tensor cannot be encoded.
+        """
+        compress = exchange.compress
+        update = encode(self.update, exchange.dtype, compress=compress, generator=generator)
+        tensors = {"update": update}
         if self.moments is not None:
-            arrays["moments"] = self.moments
+            tensors["moments"] = encode(self.moments, exchange.state_dtype, compress=compress)
         report: Values = {
             "site": self.site,
             "num_examples": self.num_examples,
             "num_steps": self.num_steps,
             "loss": self.loss,
         }
-        return Payload(arrays=arrays, values={"report": report, "metrics": dict(self.metrics)})
+        return Payload(tensors=tensors, values={"report": report, "metrics": dict(self.metrics)})
 
     @classmethod
-    def from_payload(cls, payload: Payload) -> "TrainReport":
+    def from_payload(
+        cls,
+        payload: Payload,
+        shapes: Mapping[str, tuple[int, ...]] | None = None,
+        moment_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> "TrainReport":
         """Read an answer.
+
+        Args:
+            payload: what came.
+            shapes: of the update that was asked for; None: any.
+            moment_shapes: of the moments; None: any.
 
         Raises:
             WireError: a record is missing or wrong, or a number is none that training finds.
         """
-        if "update" not in payload.arrays:
+        if "update" not in payload.tensors:
             raise WireError("the answer holds no update.")
         num_examples = payload.integer("report", "num_examples")
         if num_examples < 1:
@@ -72,13 +99,14 @@ class TrainReport:
         for name, number in {"num_steps": num_steps, "loss": abs(loss), **metrics}.items():
             if not 0 <= number <= _MOST:
                 raise WireError(f"the answer's {name} is below 0 or beyond all bounds.")
+        moments = payload.tensors.get("moments")
         return cls(
             site=payload.text("report", "site"),
             num_examples=num_examples,
             num_steps=num_steps,
             loss=loss,
-            update=payload.arrays["update"],
-            moments=payload.arrays.get("moments"),
+            update=decode(payload.tensors["update"], shapes=shapes),
+            moments=None if moments is None else decode(moments, shapes=moment_shapes),
             metrics=metrics,
         )
 

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
+from fedehr_shared.wire.codec.record import decode, encode
 from fedehr_shared.wire.payload import Arrays, Payload, Values
 
 Phase = Literal["vocabulary", "pretraining", "finetuning", "evaluation"]
@@ -88,8 +89,13 @@ class Work:
             "base": self.base,
             "fold": self.fold,
         }
+        exchange = self.study.exchange
         return Payload(
-            arrays={name: record for name, record in arrays.items() if record is not None},
+            tensors={
+                name: encode(record, exchange.state_dtype, compress=exchange.compress)
+                for name, record in arrays.items()
+                if record is not None
+            },
             values={"work": work},
         )
 
@@ -102,7 +108,7 @@ class Work:
                 has no such round.
             ConfigError: the study is not valid here.
         """
-        unknown = (set(payload.arrays) - _RECORDS) | (set(payload.values) - {"work"})
+        unknown = (set(payload.tensors) - _RECORDS) | (set(payload.values) - {"work"})
         if unknown:
             raise WireError(f"the request holds unknown records {sorted(unknown)}.")
         work_id = WorkId.parse(payload.text("work", "work_id"))
@@ -112,6 +118,10 @@ class Work:
         if not 1 <= work_id.round <= study.num_rounds(work_id.phase):
             raise WireError(f"the study has no round {work_id.round} of {work_id.phase}.")
         given = payload.values["work"]
+        arrays = {
+            name: decode(record, dtype=study.exchange.state_dtype)
+            for name, record in payload.tensors.items()
+        }
         return cls(
             id=work_id,
             study=study,

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from fedehr_client.training.carry_over import PRIVATE_VALUES
 from fedehr_client.training.local_state import FOLDER_NAME
 from fedehr_server.checkpoint import CheckpointFolder, load_weights
+from fedehr_shared.wire.codec.record import decode
 from fedehr_shared.wire.reports import ROUND_METRICS, ErrorReport
 
 LONG = {"rounds": 3, "steps_per_round": 20, "learning_rate": 0.02}
@@ -69,8 +70,8 @@ def _bits(run: Any, phase: str = "finetuning") -> dict[str, bytes]:
 
 def _arrays(messages: Any) -> Iterator[tuple[str, Any]]:
     for message in messages:
-        for record, tensors in message.payload.arrays.items():
-            yield from ((f"{record}.{name}", array) for name, array in tensors.items())
+        for record, data in message.payload.tensors.items():
+            yield from ((f"{record}.{name}", array) for name, array in decode(data).items())
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_records_that_change_during_a_round_are_in_no_answer_and_in_no_state(
         study, "pretraining", model=state.weights, vocabulary_digest=vocabulary.digest,
         vocabulary_json=vocabulary.to_json(),
     )  # fmt: skip
-    assert answer(work, location).arrays["update"]
+    assert answer(work, location).tensors["update"]
     (kept,) = (tmp_path / "work" / "local_state").rglob("*.safetensors")
 
     def train(context: Any, data: Any) -> Any:
@@ -95,7 +95,7 @@ def test_records_that_change_during_a_round_are_in_no_answer_and_in_no_state(
         answer(work, location)
     assert not kept.exists()
     monkeypatch.undo()
-    assert answer(work, location).arrays["update"]
+    assert answer(work, location).tensors["update"]
 
 
 def test_a_vocabulary_is_kept_for_later_rounds(tmp_path: Path, vocabulary: Vocabulary) -> None:

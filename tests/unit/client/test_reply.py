@@ -30,7 +30,7 @@ def _request(study: Any, phase: Any = "vocabulary") -> Payload:
 
 
 def _check(payload: Payload, code: str, log: str, *hidden: str) -> None:
-    assert payload.arrays == {}
+    assert payload.tensors == {}
     assert set(payload.values) == {"error"}
     assert set(payload.values["error"]) == {"code", "reference"}
     assert payload.text("error", "code") == code

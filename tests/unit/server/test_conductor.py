@@ -1,15 +1,20 @@
 """The coordinator against recorded answers that come late, twice, changed or not at all."""
 
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedehr_shared.errors import ERROR_CODES, DataError, DeadlineError, FedehrError, WireError
-from fedehr_shared.wire.payload import Payload
+from fedehr_shared.wire.codec.entry import Entry
+from fedehr_shared.wire.codec.record import decode
+from fedehr_shared.wire.codec.table import pack_table
+from fedehr_shared.wire.payload import Arrays, Payload
 from fedehr_shared.wire.reports import ErrorReport
 
 Alter = Callable[[Any], list[Any]]
@@ -202,40 +207,66 @@ def _changed(record: str, key: str, value: Any) -> Change:
 
 
 def _filled(number: float, record: str = "update") -> Change:
-    def change(payload: Payload) -> Payload:
-        name = sorted(payload.arrays[record])[0]
-        payload.arrays[record][name].flat[0] = number
+    def change(tensors: Arrays) -> None:
+        tensors[sorted(tensors)[0]].flat[0] = number
+
+    return _edited(change, record)
+
+
+def _edited(change: Callable[[Arrays], object], record: str = "update") -> Change:
+    """A record with other tensors, encoded without the checks of an honest site."""
+
+    def edit(payload: Payload) -> Payload:
+        tensors = decode(payload.tensors[record])
+        change(tensors)
+        payload.tensors[record] = _forged(tensors)
         return payload
 
-    return change
+    return edit
+
+
+def _forged(tensors: Arrays) -> bytes:
+    """As fp16, with whatever the tensors hold."""
+    bodies = [_half_body(array) for array in tensors.values()]
+    entries = [
+        Entry(name, "fp16", False, array.shape, len(body), zlib.crc32(body))
+        for (name, array), body in zip(tensors.items(), bodies, strict=True)
+    ]
+    return pack_table(entries) + b"".join(bodies)
+
+
+def _half_body(array: NDArray[np.float32]) -> bytes:
+    exponent = -100 if np.any(np.abs(array) > 1e9) else 0
+    halves = (array * np.float32(2.0**exponent)).astype(np.float16)
+    return exponent.to_bytes(2, "little", signed=True) + halves.tobytes()
 
 
 def _without(record: str, name: str | None = None) -> Change:
     def change(payload: Payload) -> Payload:
         if name is None:
-            payload.arrays.pop(record, None)
+            payload.tensors.pop(record, None)
             payload.values.pop(record, None)
-        else:
-            del payload.arrays[record][name]
-        return payload
+            return payload
+        return _edited(lambda tensors: tensors.pop(name), record)(payload)
 
     return change
 
 
-def _more(payload: Payload) -> Payload:
-    payload.arrays["update"]["encoder.backdoor"] = np.zeros(3, np.float32)
-    return payload
+def _more(tensors: Arrays) -> None:
+    tensors["encoder.backdoor"] = np.zeros(3, np.float32)
 
 
-def _reshaped(payload: Payload) -> Payload:
-    name = "encoder.norm.weight"
-    payload.arrays["update"][name] = payload.arrays["update"][name][None]
-    return payload
+def _reshaped(tensors: Arrays) -> None:
+    tensors["encoder.norm.weight"] = tensors["encoder.norm.weight"][None]
 
 
-def _one_moment(payload: Payload) -> Payload:
-    name = "encoder.norm.weight.first"
-    payload.arrays["moments"] = {name: payload.arrays["moments"][name]}
+def _one_moment(tensors: Arrays) -> None:
+    for name in set(tensors) - {"encoder.norm.weight.first"}:
+        del tensors[name]
+
+
+def _damaged(payload: Payload) -> Payload:
+    payload.tensors["update"] = payload.tensors["update"][:-1] + b"?"
     return payload
 
 
@@ -243,16 +274,17 @@ HOSTILE: dict[str, Change] = {
     "nothing": lambda payload: Payload(),
     "only unknown records": lambda payload: Payload(values={"hello": {"x": 1}}),
     "an error without code": lambda payload: Payload(values={"error": {"text": "canary"}}),
-    "arrays as error": lambda payload: Payload(arrays={"error": payload.arrays["update"]}),
+    "tensors as error": lambda payload: Payload(tensors={"error": payload.tensors["update"]}),
+    "damaged on the way": _damaged,
     "no update": _without("update"),
     "a tensor missing": _without("update", "encoder.norm.weight"),
-    "a tensor too many": _more,
-    "another shape": _reshaped,
+    "a tensor too many": _edited(_more),
+    "another shape": _edited(_reshaped),
     "NaN": _filled(np.nan),
     "infinity": _filled(-np.inf),
     "a huge value": _filled(1e30),
     "no moments": _without("moments"),
-    "one moment only": _one_moment,
+    "one moment only": _edited(_one_moment, "moments"),
     "a moment missing": _without("moments", "encoder.norm.weight.second_root"),
     "NaN in a moment": _filled(np.nan, "moments"),
     "a huge moment": _filled(1e30, "moments"),
@@ -294,7 +326,7 @@ def test_a_hostile_update_is_refused_whole_and_the_study_goes_on(
 def test_a_first_update_with_moments_of_its_own_does_not_shut_out_the_others(
     make_study: Any, replay_study: Any, tmp_path: Path
 ) -> None:
-    alter = _at("pretraining", 1, 0, _one_moment)
+    alter = _at("pretraining", 1, 0, HOSTILE["one moment only"])
     replay_study(make_study(), tmp_path / "run", alter=alter)
     rounds = {(e["phase"], e["round"]): e for e in _events(tmp_path / "run", "round")}
     assert rounds["pretraining", 1]["missing"] == ["hospital-1: wire"]

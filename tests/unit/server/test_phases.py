@@ -21,11 +21,13 @@ from fedehr_server.phases.vocabulary import VocabularyPhase
 from fedehr_server.progress import describe_training
 from fedehr_server.training_record import TrainingRecord
 from fedehr_server.vocabulary_shelf import VocabularyShelf
+from fedehr_shared.config.exchange import ExchangeConfig
 from fedehr_shared.errors import DataError, TooFewSubjectsError, WireError
 from fedehr_shared.vocabulary.histogram import MergedHistogram
 from fedehr_shared.vocabulary.noise_spent import NoiseSpent
 from fedehr_shared.vocabulary.report import VocabularyReport
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
+from fedehr_shared.wire.codec.record import decode, encode
 from fedehr_shared.wire.payload import Payload
 from fedehr_shared.wire.reports import EvaluationReport, TrainReport
 from fedehr_shared.wire.vocabulary_payload import report_to_payload
@@ -41,9 +43,8 @@ def _answer(site: str, num: int, fill: float, **changes: Any) -> Payload:
     update = {"w": np.full((2, 2), fill, np.float32), "b": np.full(1, -fill, np.float32)}
     moments = {name: np.full(shape, abs(fill), np.float32) for name, shape in MOMENTS.items()}
     values = {"metrics": {}, "loss": fill, **changes}
-    return TrainReport(
-        site, num, 1, values["loss"], update, moments, values["metrics"]
-    ).to_payload()
+    report = TrainReport(site, num, 1, values["loss"], update, moments, values["metrics"])
+    return report.to_payload(ExchangeConfig())
 
 
 def test_the_mean_is_by_examples_and_moves_the_weights() -> None:
@@ -85,8 +86,10 @@ def test_nothing_of_a_refused_answer_is_added(wrong: str) -> None:
     training = TrainingRound(STATE, NAMES, DECLARED, MOMENTS)
     training.accept(_answer("north", 10, 1.0))
     bad = _answer("south", 30, 3.0)
-    name = sorted(bad.arrays[wrong])[-1]
-    bad.arrays[wrong][name] = np.full_like(bad.arrays[wrong][name], 2.0**20)
+    tensors = decode(bad.tensors[wrong])
+    name = sorted(tensors)[-1]
+    tensors[name] = np.full_like(tensors[name], 2.0**20)
+    bad.tensors[wrong] = encode(tensors, "fp16")
     with pytest.raises(WireError):
         training.accept(bad)
     training.accept(_answer("south", 10, 2.0))

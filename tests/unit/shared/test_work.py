@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedehr_shared.config.exchange import ExchangeConfig
 from fedehr_shared.errors import ERROR_CODES, ConfigError, WireError
 from fedehr_shared.wire.payload import Payload, Value
 from fedehr_shared.wire.reports import ErrorReport, EvaluationReport, TrainReport
@@ -42,7 +43,10 @@ def test_what_is_no_work_id_is_refused(text: str) -> None:
 def _work(study: Any) -> Work:
     weights = {"w": np.ones((2, 3), np.float32)}
     work_id = WorkId(study.digest, "pretraining", 2, 1)
-    return Work(work_id, study, weights, {"w.first": weights["w"]}, "digest", "text")
+    return Work(
+        work_id, study, weights, {"w.first": weights["w"]},
+        vocabulary_digest="digest", vocabulary_json="text",
+    )  # fmt: skip
 
 
 def test_work_survives_its_records(make_study: Any) -> None:
@@ -87,16 +91,17 @@ def test_a_text_that_is_no_study_is_refused(make_study: Any, study: str) -> None
 
 @pytest.mark.parametrize("record", ["code", "model2", "paths"])
 def test_a_request_with_an_unknown_record_is_refused(make_study: Any, record: str) -> None:
-    for more in ({"arrays": {record: {}}}, {"values": {record: {"x": 1}}}):
+    for more in ({"tensors": {record: b""}}, {"values": {record: {"x": 1}}}):
         payload = _work(make_study()).to_payload()
-        payload.arrays.update(more.get("arrays", {}))
+        payload.tensors.update(more.get("tensors", {}))
         payload.values.update(more.get("values", {}))
         with pytest.raises(WireError, match=record):
             Work.from_payload(payload)
 
 
 def _train_payload(**changes: Value) -> Payload:
-    payload = TrainReport("north", 20, 3, 0.5, {"w": np.zeros(2, np.float32)}).to_payload()
+    report = TrainReport("north", 20, 3, 0.5, {"w": np.zeros(2, np.float32)})
+    payload = report.to_payload(ExchangeConfig())
     payload.values["report"].update(changes)
     return payload
 

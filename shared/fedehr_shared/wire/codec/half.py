@@ -1,0 +1,81 @@
+"""fp16, scaled by a power of two a tensor, so that its largest element is near the range's end.
+
+A half has 5 bits of exponent: below 6e-5 it loses precision, below 3e-8 all of it, and a round's
+update may lie there whole. Scaled, what lies within 2^-29 of the largest element keeps all
+11 bits. The power of two itself costs no bit.
+
+PyTorch converts by the processor's own instruction, twelve times as quick as NumPy.
+"""
+
+import struct
+
+import numpy as np
+import torch
+
+from fedehr_shared.wire.codec.conversion import (
+    BLOCK_ELEMENTS,
+    Bytes,
+    Floats,
+    UnfitTensorError,
+)
+
+_EXPONENT = struct.Struct("<h")
+_LEAST_EXPONENT, _GREATEST_EXPONENT = -113, 126
+"""Those of the greatest float32, and the greatest whose inverse is a normal float32."""
+_TOP = 15
+"""The largest element goes between 2^14 and 2^15: rounded up it is still a half."""
+
+
+class Half:
+    """11 bits of precision, and a scale for the tensor."""
+
+    width = 2
+
+    def num_prefix_bytes(self, num_elements: int) -> int:
+        """The exponent."""
+        return _EXPONENT.size
+
+    def writer(self, elements: Floats, generator: np.random.Generator | None) -> "_Writer":
+        """Encode `elements`."""
+        return _Writer(elements)
+
+    def reader(self, prefix: bytes, num_elements: int) -> "_Reader":
+        """Decode."""
+        (exponent,) = _EXPONENT.unpack(prefix)
+        if not _LEAST_EXPONENT <= exponent <= _GREATEST_EXPONENT:
+            raise UnfitTensorError("has a scale beyond all bounds")
+        return _Reader(exponent)
+
+
+class _Writer:
+    def __init__(self, elements: Floats) -> None:
+        largest = max(float(elements.max(initial=0)), -float(elements.min(initial=0)))
+        if not np.isfinite(largest):
+            raise UnfitTensorError("holds NaN or infinity")
+        fitting = _TOP - int(np.frexp(largest)[1]) if largest else 0
+        self._exponent = min(max(fitting, _LEAST_EXPONENT), _GREATEST_EXPONENT)
+        self._elements = elements
+        size = min(elements.size, BLOCK_ELEMENTS)
+        self._scaled = np.empty(size, np.float32)
+        self._halves = np.empty(size, np.float16)
+
+    def prefix(self) -> bytes:
+        return _EXPONENT.pack(self._exponent)
+
+    def block(self, start: int, stop: int) -> Bytes:
+        scaled, halves = self._scaled[: stop - start], self._halves[: stop - start]
+        np.multiply(self._elements[start:stop], np.float32(2.0**self._exponent), out=scaled)
+        torch.from_numpy(halves).copy_(torch.from_numpy(scaled))
+        return halves.view(np.uint8)
+
+
+class _Reader:
+    def __init__(self, exponent: int) -> None:
+        self._factor = np.float32(2.0**-exponent)
+
+    def block(self, encoded: Bytes, start: int, out: Floats) -> None:
+        # PyTorch takes no array that is read-only; in the cache a copy costs next to nothing.
+        halves = encoded.view(np.float16).copy()
+        torch.from_numpy(out).copy_(torch.from_numpy(halves))
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.multiply(out, self._factor, out=out)
