@@ -19,7 +19,8 @@ class VectorScale(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """`[..., size]` to the same."""
-        return x * self.weight
+        # In the products' own precision: else q would leave autocast in another dtype than k.
+        return x * self.weight.to(x.dtype)
 
 
 class VeraLinear(nn.Linear):
