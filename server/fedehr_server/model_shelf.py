@@ -59,10 +59,7 @@ class ModelShelf:
         file = self._file(digest)
         if not file.exists():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            partial = file.with_suffix(f".{os.getpid()}.partial")
-            ordered = {name: np.ascontiguousarray(w) for name, w in model.weights.items()}
-            save_file(ordered, partial, metadata={"vocabulary": model.vocabulary})
-            partial.replace(file)
+            write_model(model, file)
         return digest
 
     def take(self, digest: str) -> PretrainedModel:
@@ -77,7 +74,7 @@ class ModelShelf:
                 f"there is no model {digest} in {self._folder}. Take the digest from the "
                 "result.json of the run that pre-trained it, and use the same folder."
             )
-        model = _read(file)
+        model = read_model(file)
         if model.digest != digest:
             raise DataError(
                 f"{file} does not hold the model that it is named after. It was changed; remove it."
@@ -116,11 +113,45 @@ def reused_model(study: StudyConfig, models: ModelShelf | None) -> PretrainedMod
     return model
 
 
-def _read(file: Path) -> PretrainedModel:
+def write_model(model: PretrainedModel, file: Path) -> None:
+    """Write a model, whole or not at all.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    partial = file.with_suffix(f".{os.getpid()}.partial")
+    ordered = {name: np.ascontiguousarray(value) for name, value in model.weights.items()}
+    try:
+        save_file(ordered, partial, metadata={"vocabulary": model.vocabulary})
+        partial.replace(file)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise DataError(
+            f"cannot write {file}: {error}. Mend its folder or free the disk."
+        ) from error
+
+
+def read_model(file: Path) -> PretrainedModel:
+    """A model from any file.
+
+    Raises:
+        DataError: the file is missing or damaged, or holds something else.
+    """
     try:
         with safe_open(file, framework="numpy") as opened:
             about = opened.metadata() or {}
             weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        return PretrainedModel(weights, about["vocabulary"])
+        vocabulary = about["vocabulary"]
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise DataError(f"cannot read the model {file}: it is damaged. Remove it.") from error
+        raise DataError(
+            f"cannot read the model {file}: it is missing, damaged or of another program. "
+            "Export it again."
+        ) from error
+    odd = [
+        name
+        for name, value in weights.items()
+        if not name.startswith(_ENCODER) or value.dtype != np.float32
+    ]
+    if odd or not weights:
+        raise DataError(f"{file} is no exported encoder in float32. Export it again.")
+    return PretrainedModel(weights, vocabulary)

@@ -1,5 +1,6 @@
 """A model that an earlier study pre-trained: taken by its digest, and by nothing else."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from typer.testing import CliRunner
 
 from fedehr_server.checkpoint import CheckpointFolder, load_weights
-from fedehr_server.model_shelf import ModelShelf
+from fedehr_server.cli.main import app
+from fedehr_server.model_shelf import FOLDER_NAME, ModelShelf
+from fedehr_server.network.coordinator import CoordinatorNetworkConfig, create_coordinator
 from fedehr_server.vocabulary_shelf import VocabularyShelf
-from fedehr_shared.errors import ConfigError, DataError
+from fedehr_shared.errors import ConfigError, DataError, UsageError
 from fedehr_simulations.in_process import run_in_process
 
 
@@ -128,3 +132,40 @@ def test_a_changed_file_is_not_used(
         copy.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(DataError, match=r"damaged|changed"):
         ModelShelf(tmp_path).take(pretrained["model"])
+
+
+def _server(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["model", *map(str, arguments)])
+
+
+def test_the_commands_list_export_and_import(
+    place: Place, pretrained: dict[str, Any], tmp_path: Path
+) -> None:
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder in folders:
+        create_coordinator(
+            folder, CoordinatorNetworkConfig(host="127.0.0.1", port=18_445, proxy_port=18_446)
+        )
+    assert "no model yet" in _server("list", folders[0]).output
+    ModelShelf(folders[0] / FOLDER_NAME).keep(place.models.take(pretrained["model"]))
+    file = tmp_path / "model.safetensors"
+    assert _server("export", folders[0], pretrained["model"], file).exit_code == 0
+    again = _server("export", folders[0], pretrained["model"], file)
+    assert isinstance(again.exception, UsageError)
+    assert _server("import", folders[1], file).exit_code == 0
+    (told,) = json.loads(_server("list", folders[1], "--json").output)
+    assert (told["digest"], told["vocabulary"]) == (pretrained["model"], pretrained["vocabulary"])
+
+
+@pytest.mark.parametrize("name", ["heads.0.weight", "encoder.token_embedding.weight"])
+def test_a_file_that_is_no_encoder_is_not_imported(tmp_path: Path, name: str) -> None:
+    kind = np.float32 if name.startswith("heads") else np.float64
+    file = tmp_path / "odd.safetensors"
+    save_file({name: np.ones(3, kind)}, file, metadata={"vocabulary": "0" * 64})
+    folder = tmp_path / "coordinator"
+    create_coordinator(
+        folder, CoordinatorNetworkConfig(host="127.0.0.1", port=18_445, proxy_port=18_446)
+    )
+    refused = _server("import", folder, file)
+    assert isinstance(refused.exception, DataError)
+    assert not (folder / FOLDER_NAME).exists()
