@@ -1,12 +1,14 @@
 """`Work`: what the coordinator asks of a site in one round."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from fedehr_shared.config.exchange import WireDtype
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
 from fedehr_shared.wire.codec.record import decode, encode
 from fedehr_shared.wire.payload import Arrays, Payload, Values
+from fedehr_shared.wire.task_balance import TaskBalance
 
 Phase = Literal["vocabulary", "pretraining", "finetuning", "evaluation"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -58,6 +60,7 @@ class Work:
         base_digest: names them; empty where every weight is trained.
         fold: low-rank changes that turn the base `fold_from` into `base_digest`.
         fold_from: the base of the round before.
+        balance: what the tasks' losses weigh; of itself where the study settles it.
         vocabulary_digest: names the vocabulary.
         vocabulary_json: its text, in the first round of a phase and when a site is asked again.
     """
@@ -70,11 +73,17 @@ class Work:
     base_digest: str = ""
     fold: Arrays | None = None
     fold_from: str = ""
+    balance: TaskBalance = field(default_factory=TaskBalance)
     vocabulary_digest: str = ""
     vocabulary_json: str = ""
 
-    def to_payload(self) -> Payload:
-        """The records of `docs/protocol.md`."""
+    def to_payload(self, encoded: dict[str, bytes] | None = None) -> Payload:
+        """The records of `docs/protocol.md`.
+
+        Args:
+            encoded: records of the same round for other sites, which are taken as they are; what
+                is encoded here is put there.
+        """
         work: Values = {"work_id": str(self.id), "study": self.study.to_json()}
         texts = {
             "vocabulary_digest": self.vocabulary_digest,
@@ -89,15 +98,19 @@ class Work:
             "base": self.base,
             "fold": self.fold,
         }
-        exchange = self.study.exchange
+        tasks = self.balance.to_values()
+        encoded = {} if encoded is None else encoded
+        there = {name: record for name, record in arrays.items() if record is not None}
+        for name in there.keys() - encoded.keys():
+            encoded[name] = self._encode(name, there[name])
         return Payload(
-            tensors={
-                name: encode(record, exchange.state_dtype, compress=exchange.compress)
-                for name, record in arrays.items()
-                if record is not None
-            },
-            values={"work": work},
+            tensors={name: encoded[name] for name in there},
+            values={"work": work, "tasks": tasks} if tasks else {"work": work},
         )
+
+    def _encode(self, name: str, record: Arrays) -> bytes:
+        compress = self.study.exchange.compress
+        return encode(record, _dtype(self.study, name), compress=compress)
 
     @classmethod
     def from_payload(cls, payload: Payload) -> "Work":
@@ -108,7 +121,7 @@ class Work:
                 has no such round.
             ConfigError: the study is not valid here.
         """
-        unknown = (set(payload.tensors) - _RECORDS) | (set(payload.values) - {"work"})
+        unknown = (set(payload.tensors) - _RECORDS) | (set(payload.values) - {"work", "tasks"})
         if unknown:
             raise WireError(f"the request holds unknown records {sorted(unknown)}.")
         work_id = WorkId.parse(payload.text("work", "work_id"))
@@ -119,18 +132,36 @@ class Work:
             raise WireError(f"the study has no round {work_id.round} of {work_id.phase}.")
         given = payload.values["work"]
         arrays = {
-            name: decode(record, dtype=study.exchange.state_dtype)
+            name: decode(record, dtype=_dtype(study, name))
             for name, record in payload.tensors.items()
         }
         return cls(
             id=work_id,
             study=study,
-            model=payload.arrays.get("model"),
-            moments=payload.arrays.get("moments"),
-            base=payload.arrays.get("base"),
+            model=arrays.get("model"),
+            moments=arrays.get("moments"),
+            base=arrays.get("base"),
             base_digest=str(given.get("base_digest", "")),
-            fold=payload.arrays.get("fold"),
+            fold=arrays.get("fold"),
             fold_from=str(given.get("fold_from", "")),
+            balance=_balance(payload, work_id, study),
             vocabulary_digest=str(given.get("vocabulary_digest", "")),
             vocabulary_json=str(given.get("vocabulary", "")),
         )
+
+
+def _dtype(study: StudyConfig, record: str) -> WireDtype:
+    """A base that rounds add to is no more one that fewer than 32 bits hold."""
+    if record == "base" and study.finetuning.tuning == "lora" and study.lora.restarts:
+        return "fp32"
+    return study.exchange.state_dtype
+
+
+def _balance(payload: Payload, work_id: WorkId, study: StudyConfig) -> TaskBalance:
+    """What a round of fine-tuning is told of its tasks; no other phase has any."""
+    values = payload.values.get("tasks", {})
+    if work_id.phase == "finetuning":
+        return TaskBalance.from_values(values, study)
+    if values:
+        raise WireError("the request tells of tasks in a phase that does not train them.")
+    return TaskBalance()
