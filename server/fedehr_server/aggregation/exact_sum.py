@@ -65,6 +65,11 @@ class ExactSum:
 
     def close(self) -> AggregatedAdapters:
         """See `AdapterAggregation`."""
+        # What is beyond its numbers is looked for below, and answered by an error.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._close()
+
+    def _close(self) -> AggregatedAdapters:
         adapters: Arrays = {}
         fold: Arrays = {}
         error = RelativeError()
@@ -110,8 +115,7 @@ class ExactSum:
         its column of B zero: with both zero it would never learn again."""
         shape = self._before[matrix.lora_a].shape
         a, b = self._draw_a(matrix.lora_a, shape), np.zeros_like(self._before[matrix.lora_b])
-        with np.errstate(over="ignore"):
-            a[: best.rank], b[:, : best.rank] = best.right, best.left
+        a[: best.rank], b[:, : best.rank] = best.right, best.left
         return {matrix.lora_a: a, matrix.lora_b: b}
 
     def _require_finite(self, tensors: Arrays) -> None:
@@ -131,11 +135,10 @@ def _fold(matrix: AdaptedMatrix, rest: LowRank) -> Arrays:
     if not rest.rank:
         return {}
     root = matrix.scale**0.5
-    with np.errstate(over="ignore"):
-        return {
-            fold_b(matrix.name): (rest.left * root).astype(np.float32),
-            fold_a(matrix.name): (rest.right * root).astype(np.float32),
-        }
+    return {
+        fold_b(matrix.name): (rest.left * root).astype(np.float32),
+        fold_a(matrix.name): (rest.right * root).astype(np.float32),
+    }
 
 
 def _products(matrix: AdaptedMatrix, folded: Arrays) -> list[LowRank]:
