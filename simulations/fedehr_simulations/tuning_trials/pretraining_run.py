@@ -1,7 +1,9 @@
 """`PretrainingRun`: the one pre-training of a seed, kept for all fine-tunings.
 
-OUT/pretrained/seed-<n>/run/         the coordinator's folder of the run
-OUT/pretrained/seed-<n>/model.json   written last: the digest of the model
+OUT/pretrained/<digest>/run/         the coordinator's folder of the run
+OUT/pretrained/<digest>/model.json   written last: the digest of the model
+
+The first digest is the study's, in which the vocabulary's is: other records make another.
 """
 
 import json
@@ -18,6 +20,8 @@ from fedehr_simulations.in_process import run_in_process
 from fedehr_simulations.private_file import replacing
 
 MODEL_FILE, RUN_FOLDER = "model.json", "run"
+FOLDER_DIGITS = 20
+"""Of a digest, in a folder's name."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class PretrainingRun:
         federation: the federation folder.
         vocabularies: where the vocabulary is.
         models: where the model is put.
-        folder: where the run is kept.
+        out: the folder of all runs.
         work: scratch.
     """
 
@@ -37,7 +41,7 @@ class PretrainingRun:
     federation: Path
     vocabularies: Path
     models: Path
-    folder: Path
+    out: Path
     work: Path
 
     @property
@@ -45,25 +49,24 @@ class PretrainingRun:
         """The run in a few words."""
         return f"pre-training, seed {self.study.seed}"
 
+    @property
+    def folder(self) -> Path:
+        """Where it is kept."""
+        return self.out / "pretrained" / self.study.digest[:FOLDER_DIGITS]
+
     def finished(self) -> str | None:
         """The digest of the model that an earlier call kept; None where it must be made.
 
         Raises:
-            DataError: the folder holds the pre-training of another study.
+            DataError: the file is damaged.
         """
         file = self.folder / MODEL_FILE
         try:
-            kept = json.loads(file.read_text(encoding="utf-8"))
+            return str(json.loads(file.read_text(encoding="utf-8"))["model"])
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{file} is damaged. Remove its folder; it is made again.") from error
-        if kept["study_digest"] != self.study.digest:
-            raise DataError(
-                f"{self.folder} holds the pre-training of another study or of other records. Name "
-                "another --out."
-            )
-        return str(kept["model"])
 
     def carry_out(self) -> str:
         """Pre-train; the digest of the model.
@@ -86,5 +89,5 @@ class PretrainingRun:
         )
         digest = str(result["pretrained_model"])
         with replacing(self.folder / MODEL_FILE) as file:
-            file.write(json.dumps({"study_digest": self.study.digest, "model": digest}).encode())
+            file.write(json.dumps({"seed": self.study.seed, "model": digest}).encode())
         return digest

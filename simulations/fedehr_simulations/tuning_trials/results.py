@@ -135,10 +135,7 @@ class Judge:
             return None
         pairs = [self._pair(own, view) for view in views]
         ours, theirs = (np.mean([pair[side] for pair in pairs], axis=0) for side in (0, 1))
-        return Share(
-            of_auroc=interval_of(ours / theirs),
-            of_skill=interval_of((ours - 0.5) / (theirs - 0.5)),
-        )
+        return Share(of_auroc=interval_of(ours / theirs), of_skill=_share_of_skill(ours, theirs))
 
     def _pair(self, own: Mapping[int, SplitScores], view: int) -> tuple[Draws, Draws]:
         seeds = [seed for seed in self._reference if seed in own]
@@ -153,6 +150,13 @@ class Judge:
 
     def _replicates(self, num_seeds: int) -> Replicates:
         return Replicates.of(self._first, num_seeds, self._study.evaluation.num_bootstraps)
+
+
+def _share_of_skill(ours: Draws, theirs: Draws) -> Interval:
+    low = interval_of(theirs).low
+    if low is None or low <= 0.5:
+        return Interval.withheld("the first variant has no skill of which a share would mean much")
+    return interval_of((ours - 0.5) / (theirs - 0.5))
 
 
 def _result(trials: VariantTrials, judge: Judge) -> VariantResult:

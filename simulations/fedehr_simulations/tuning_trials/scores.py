@@ -74,9 +74,15 @@ class SplitScores:
         return float(METRICS["auroc"](labels, scores, once)[0])
 
 
-def score_split(
-    study: StudyConfig, weights: Arrays, sites: Sequence[SiteData], split: str
-) -> SplitScores:
+@dataclass(frozen=True)
+class TunedSite:
+    """A site's records and the model as the site has it."""
+
+    data: SiteData
+    weights: Arrays
+
+
+def score_split(study: StudyConfig, sites: Sequence[TunedSite], split: str) -> SplitScores:
     """Predict for all sites' examples of a split.
 
     Raises:
@@ -84,14 +90,15 @@ def score_split(
     """
     names: list[str] = []
     subjects, labels, probabilities = [], [], []
-    for data in sites:
+    for site in sites:
+        data = site.data
         examples = data.examples(split)
         told = predict(
             study,
             data.store,
             examples,
             num_tokens=data.num_tokens,
-            weights=weights,
+            weights=site.weights,
             compute=choose_compute(sites_compute(num_threads=1), study),
         )
         views = [

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fedehr_client.answers.site_data import SiteData
+from fedehr_client.training.local_parts import LocalParts
 from fedehr_server.model_shelf import FOLDER_NAME as MODELS
 from fedehr_server.model_shelf import ModelShelf
 from fedehr_server.vocabulary_shelf import FOLDER_NAME as VOCABULARIES
@@ -26,16 +27,20 @@ from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import DataError, FedehrError
 from fedehr_shared.meds.folder import FederationFolder, SiteFolder
 from fedehr_shared.meds.schema import HELD_OUT, TUNING
+from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_simulations.ablation.commit import describe_commit
 from fedehr_simulations.arms.workers import SITE_LOG
 from fedehr_simulations.in_process import run_in_process
 from fedehr_simulations.outcome.finished_run import site_location
+from fedehr_simulations.outcome.sites_parts import site_folder
 from fedehr_simulations.probe.frozen_encoder import last_weights
 from fedehr_simulations.tuning_trials.exchanged import Exchanged, aggregation_error
 from fedehr_simulations.tuning_trials.noise import NoisyTransport, UpdateNoise
+from fedehr_simulations.tuning_trials.pretraining_run import FOLDER_DIGITS
 from fedehr_simulations.tuning_trials.scores import (
     SCORES_FILE,
     SplitScores,
+    TunedSite,
     read_scores,
     score_split,
     write_scores,
@@ -43,7 +48,6 @@ from fedehr_simulations.tuning_trials.scores import (
 from fedehr_simulations.tuning_trials.trial_figures import FIGURES_FILE, TrialFigures
 
 RUN_FOLDER, FAILURE_FILE = "run", "failure.txt"
-_DIGITS = 20
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Trial:
     @property
     def folder(self) -> Path:
         """Where it is kept."""
-        return self.out / "trials" / self.digest[:_DIGITS]
+        return self.out / "trials" / self.digest[:FOLDER_DIGITS]
 
     @property
     def work(self) -> Path:
@@ -128,14 +132,8 @@ class Trial:
         result = self._finetune(sites)
         cpu_seconds = time.process_time() - began
         vocabulary = VocabularyShelf(self.out / VOCABULARIES).take(self.study.vocabulary.reuse)
-        data = [
-            SiteData(site_location(self.study, site, self.work), self.study, vocabulary)
-            for site in sites
-        ]
-        weights = last_weights(self.folder / RUN_FOLDER)
-        tuning, held_out = (
-            score_split(self.study, weights, data, split) for split in (TUNING, HELD_OUT)
-        )
+        tuned = [self._tuned_site(site, vocabulary) for site in sites]
+        tuning, held_out = (score_split(self.study, tuned, split) for split in (TUNING, HELD_OUT))
         figures = TrialFigures(
             title=self.title,
             seed=self.study.seed,
@@ -152,6 +150,13 @@ class Trial:
         write_scores(self.folder / SCORES_FILE, held_out)
         figures.write(self.folder / FIGURES_FILE)
         return TrialOutcome(figures, held_out)
+
+    def _tuned_site(self, site: SiteFolder, vocabulary: Vocabulary) -> TunedSite:
+        """With the parts that the site trained for itself, if the study has such."""
+        run_folder = self.folder / RUN_FOLDER
+        own = LocalParts(site_folder(run_folder, site.name), self.study, vocabulary.digest)
+        data = SiteData(site_location(self.study, site, self.work), self.study, vocabulary)
+        return TunedSite(data, own.final(last_weights(run_folder)))
 
     def _finetune(self, sites: Sequence[SiteFolder]) -> dict[str, Any]:
         noise, exchange = self.noise, self.study.exchange

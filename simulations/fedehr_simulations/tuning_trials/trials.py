@@ -33,7 +33,7 @@ from fedehr_simulations.tuning_trials.results import VariantTrials, build_record
 from fedehr_simulations.tuning_trials.trial import Trial, TrialOutcome
 from fedehr_simulations.tuning_trials.variants import TuningVariant
 
-_WORK, _PRETRAINED = ".work", "pretrained"
+_WORK = ".work"
 _Tried = dict[int, dict[int, TrialOutcome]]
 
 
@@ -94,7 +94,7 @@ class TrialsRequest:
             federation=self.federation,
             vocabularies=self.out / VOCABULARIES,
             models=self.out / MODELS,
-            folder=self.out / _PRETRAINED / f"seed-{seed}",
+            out=self.out,
             work=self.scratch / f"pretraining-{seed}",
         )
 

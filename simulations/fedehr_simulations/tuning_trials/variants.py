@@ -28,7 +28,7 @@ from fedehr_simulations.variant_tables import (
 
 VARIED = ("exchange", "finetuning", "lora", "loss", "tasks")
 """Sections whose keys a variant may set, beside `model.pooling`."""
-_VARIED_KEY, _FIXED_KEYS = "model.pooling", ("finetuning.tasks", "finetuning.local_parts")
+_VARIED_KEY, _FIXED_KEY = "model.pooling", "finetuning.tasks"
 _GRID, _MULTIPLIER, _CLIP = "grid.", "noise_multiplier", "clip_norm"
 _REPLACED = {"finetuning.epochs_per_round": ("steps_per_round",)}
 
@@ -104,13 +104,12 @@ def _choices(key: str, value: object, where: str) -> list[Any]:
 
 
 def _require_varied(key: str, where: str) -> None:
-    is_varied = key.split(".", maxsplit=1)[0] in VARIED and "." in key and key not in _FIXED_KEYS
+    is_varied = key.split(".", maxsplit=1)[0] in VARIED and "." in key and key != _FIXED_KEY
     if not is_varied and key != _VARIED_KEY:
         raise ConfigError(
             f"{where}: '{key}' cannot vary. Keys of [{'], ['.join(VARIED)}] and {_VARIED_KEY} can, "
-            f'written as "finetuning.tuning" = "lora", but not {" and ".join(_FIXED_KEYS)}; all '
-            "else is the same for every variant, so that they are compared on the same model and "
-            "labels."
+            f'written as "finetuning.tuning" = "lora", but not {_FIXED_KEY}; all else is the same '
+            "for every variant, so that they are compared on the same model and labels."
         )
 
 

@@ -83,7 +83,6 @@ def test_noise_is_no_setting_of_the_study(tmp_path: Path) -> None:
         ('"pretraining.rounds" = 5', "'pretraining.rounds' cannot vary"),
         ('"model.hidden" = 32', "'model.hidden' cannot vary"),
         ('"finetuning.tasks" = ["coin"]', "'finetuning.tasks' cannot vary"),
-        ('"finetuning.local_parts" = ["heads"]', "'finetuning.local_parts' cannot vary"),
         ("finetuning = 3", "'finetuning' cannot vary"),
         ("seed = 3", "'seed' cannot vary"),
         ('grid."model.layers" = [1]', "'model.layers' cannot vary"),
