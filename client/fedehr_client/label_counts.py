@@ -1,56 +1,70 @@
 """The site's label counts of the first phase, by the cell rule."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedehr_client.tasks.cohort import read_cohort_labels
 from fedehr_shared.cells import told_count
 from fedehr_shared.config.cohort import EVERYONE, CohortConfig
+from fedehr_shared.config.task import TaskConfig
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.schema import TRAIN
+
+Counts = tuple[int, ...]
+"""Labelled training subjects in each of `TaskConfig.num_counts` parts: every one in one."""
 
 
 def count_labels(
     site: SiteFolder,
-    tasks: Sequence[str],
+    tasks: Mapping[str, TaskConfig],
     splits: Mapping[int, str],
     min_cell: int,
     cohort: CohortConfig = EVERYONE,
-) -> dict[str, tuple[int, int]]:
-    """By task, labelled training subjects of the cohort and the positive ones among
-    them.
+) -> dict[str, Counts]:
+    """By task, labelled training subjects of the cohort, each part told by the cell rule.
 
-    Positives and negatives are each told by the cell rule; a task with fewer than `min_cell`
-    of either is left out.
+    A part with fewer than `min_cell` is told as 0, and a task of such parts alone is left out.
 
     Raises:
-        MissingTaskError: the site has no labels for a task.
-        DataError: a label file is damaged.
+        MissingTaskError: the site has labels for none of the tasks.
+        DataError: a label file is damaged, or holds labels of another kind.
     """
-    counts: dict[str, tuple[int, int]] = {}
-    for task, (negatives, positives) in count_outcomes(site, tasks, splits, cohort).items():
-        if min(negatives, positives) >= min_cell:
-            told = told_count(positives, min_cell)
-            counts[task] = (told + told_count(negatives, min_cell), told)
-    return counts
+    exact = count_outcomes(site, tasks, splits, cohort)
+    told = {task: tuple(told_count(num, min_cell) for num in own) for task, own in exact.items()}
+    return {task: own for task, own in told.items() if any(own)}
 
 
 def count_outcomes(
     site: SiteFolder,
-    tasks: Sequence[str],
+    tasks: Mapping[str, TaskConfig],
     splits: Mapping[int, str],
     cohort: CohortConfig = EVERYONE,
-) -> dict[str, tuple[int, int]]:
-    """By task, negative and positive training subjects: exact, so not to be told.
+) -> dict[str, Counts]:
+    """The same, exact and so not to be told; tasks that the site does not have are left out.
 
     Raises:
-        MissingTaskError: the site has no labels for a task.
-        DataError: a label file is damaged.
+        MissingTaskError: the site has labels for none of the tasks.
+        DataError: a label file is damaged, or holds labels of another kind.
     """
-    counts: dict[str, tuple[int, int]] = {}
+    counts: dict[str, Counts] = {}
     for task, labels in read_cohort_labels(site, tasks, cohort).items():
         in_train = [splits.get(subject) == TRAIN for subject in labels.subject_ids.tolist()]
-        values = labels.values[np.asarray(in_train, dtype=bool)]
-        counts[task] = (int((values == 0).sum()), int(values.sum()))
+        parts = parts_of(labels.values[np.asarray(in_train, dtype=bool)], tasks[task])
+        found = np.bincount(parts, minlength=tasks[task].num_counts)
+        counts[task] = tuple(int(num) for num in found)
     return counts
+
+
+def parts_of(values: NDArray[np.float32], task: TaskConfig) -> NDArray[np.int64]:
+    """The part that each label is counted in: its class, or the interval of its event, with
+    those who had none by the horizon in the last. Shape: `[labels]` both."""
+    if task.num_classes:
+        return values.astype(np.int64)
+    if task.kind == "regression":
+        return np.zeros(values.size, dtype=np.int64)
+    ends = np.asarray(task.interval_ends_hours, dtype=np.float32)
+    # An event at the very end of an interval falls into it.
+    intervals = np.searchsorted(ends, values, side="left")
+    return np.where(values > 0, intervals, ends.size).astype(np.int64)

@@ -10,7 +10,7 @@ import numpy as np
 from fedehr_client.locator import SiteLocation
 from fedehr_client.tasks.cohort import read_cohort_labels
 from fedehr_client.training.batches import PretrainingData
-from fedehr_client.training.examples import Examples, select_examples
+from fedehr_client.training.examples import Examples, select_examples, trainable
 from fedehr_shared.cells import cell_of
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import DataError, TooFewSubjectsError, VocabularyMissingError, WireError
@@ -66,7 +66,7 @@ class SiteData:
         """The labelled examples of a split, possibly none.
 
         Raises:
-            MissingTaskError: the site has no labels for one of the study's tasks.
+            MissingTaskError: the site has labels for none of the study's tasks.
         """
         return select_examples(
             self.store,
@@ -80,16 +80,18 @@ class SiteData:
     @cached_property
     def _labels(self) -> dict[str, Labels]:
         """By task, the labels of the study's cohort."""
-        return read_cohort_labels(self._site, self._study.finetuning.tasks, self._study.cohort)
+        return read_cohort_labels(self._site, self._study.tasks_by_name, self._study.cohort)
 
     def training_examples(self) -> Examples:
-        """The labelled examples of the train split.
+        """The labelled examples of the train split, of tasks with enough of them.
 
         Raises:
-            TooFewSubjectsError: there are fewer than `min_cell`.
+            TooFewSubjectsError: no task has `min_cell`.
         """
         examples = self.examples(TRAIN)
-        self._require(len(examples), "labelled training subjects")
+        has_events = self.store.rows_of(examples.subject_ids) >= 0
+        examples = trainable(examples, has_events, self.min_cell)
+        self._require(len(examples), "labelled training subjects of any task")
         return examples
 
     @property

@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 
 from fedehr_client.check.cell_rule import CellRule
 from fedehr_client.check.report import Finding, Section, Verdict
+from fedehr_client.label_counts import parts_of
 from fedehr_client.tasks.cohort import read_cohort_labels
-from fedehr_client.tasks.label_folder import BINARY, kind_of_labels
+from fedehr_client.tasks.label_folder import config_of_labels
 from fedehr_shared.config.cohort import EVERYONE
 from fedehr_shared.config.study import StudyConfig
-from fedehr_shared.errors import DataError
+from fedehr_shared.config.task import TaskConfig
+from fedehr_shared.errors import DataError, MissingTaskError
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.reader import Labels, read_splits
 from fedehr_shared.meds.schema import SPLITS, TRAIN
@@ -34,35 +36,38 @@ def check_labels(site: SiteFolder, study: StudyConfig | None, rule: CellRule) ->
     rows: list[dict[str, object]] = []
     for task in study.finetuning.tasks if study else site.tasks:
         try:
-            if study is None and (kind := kind_of_labels(site, task)) != BINARY:
-                findings.append(_not_trained_on(task, kind))
-                continue
-            labels = read_cohort_labels(site, [task], cohort)[task]
+            config = study.task(task) if study else config_of_labels(site, task)
+            labels = read_cohort_labels(site, {task: config}, cohort)[task]
         except DataError as error:
-            findings.append(Finding(f"labels.{task}", Verdict.FAILED, str(error)))
+            findings.append(_unusable(task, error, site, study))
             continue
-        findings.append(_finding(task, labels, splits, rule))
-        rows += [_row(task, split, labels, splits, rule) for split in SPLITS]
+        findings.append(_finding(task, config, labels, splits, rule))
+        rows += [_row(task, config, split, labels, splits, rule) for split in SPLITS]
     if not findings:
         text = "the site has no labels. Make some with `fedehr-client label make`."
         findings.append(Finding("labels", Verdict.WARNING, text))
     return Section("Labels", tuple(findings), {"Labels by split": _table(rows)} if rows else {})
 
 
-def _not_trained_on(task: str, kind: str) -> Finding:
-    text = f"task '{task}' is {kind}: studies train on binary labels so far."
-    return Finding(f"labels.{task}", Verdict.WARNING, text)
+def _unusable(task: str, error: DataError, site: SiteFolder, study: StudyConfig | None) -> Finding:
+    """A site may lack some of the study's tasks, not all."""
+    others = set(study.finetuning.tasks).intersection(site.tasks) if study else set()
+    if isinstance(error, MissingTaskError) and others:
+        text = f"the site has no labels for task '{task}': it takes part with the others alone."
+        return Finding(f"labels.{task}", Verdict.WARNING, text)
+    return Finding(f"labels.{task}", Verdict.FAILED, str(error))
 
 
-def _finding(task: str, labels: Labels, splits: Split, rule: CellRule) -> Finding:
+def _finding(
+    task: str, config: TaskConfig, labels: Labels, splits: Split, rule: CellRule
+) -> Finding:
     known = [subject in splits for subject in labels.subject_ids.tolist()]
     values = _values_of(TRAIN, labels, splits)
-    positive = int(values.sum())
-    name, least = f"labels.{task}", min(positive, int(values.size) - positive)
-    figures: dict[str, float | int | str | None] = {
-        "num_training": rule.subjects(int(values.size)),
-        "num_training_positive": rule.subjects(positive),
-    }
+    parts = np.bincount(parts_of(values, config), minlength=config.num_counts)
+    name, least = f"labels.{task}", int(parts.min())
+    figures: dict[str, float | int | str | None] = {"num_training": rule.subjects(values.size)}
+    if config.kind == "binary":
+        figures["num_training_positive"] = rule.subjects(int(parts[1]))
     if not all(known):
         num = len(known) - sum(known)
         text = f"task '{task}' labels {rule.words(num)} subjects without a split. Import again."
@@ -75,23 +80,37 @@ def _finding(task: str, labels: Labels, splits: Split, rule: CellRule) -> Findin
         return Finding(name, Verdict.FAILED, text, figures)
     if least < rule.min_cell:
         text = (
-            f"task '{task}' has fewer than {rule.min_cell} positive or negative training subjects: "
-            "its counts stay at the site."
+            f"task '{task}' has fewer than {rule.min_cell} training subjects "
+            f"{_PARTS[config.kind]}: their number stays at the site."
         )
         return Finding(name, Verdict.WARNING, text, figures)
     text = f"task '{task}': {rule.words(int(values.size))} labelled training subjects."
     return Finding(name, Verdict.OK, text, figures)
 
 
-def _values_of(split: str, labels: Labels, splits: Split) -> NDArray[np.int8]:
+_PARTS = {
+    "binary": "with the outcome, or without it",
+    "multiclass": "of one of its classes",
+    "regression": "",
+    "time_to_event": "with the event in one of its intervals, or without it",
+}
+
+
+def _values_of(split: str, labels: Labels, splits: Split) -> NDArray[np.float32]:
     inside = [splits.get(subject) == split for subject in labels.subject_ids.tolist()]
-    values: NDArray[np.int8] = labels.values[np.asarray(inside, dtype=bool)]
+    values: NDArray[np.float32] = labels.values[np.asarray(inside, dtype=bool)]
     return values
 
 
-def _row(task: str, split: str, labels: Labels, splits: Split, rule: CellRule) -> dict[str, object]:
+def _row(
+    task: str, config: TaskConfig, split: str, labels: Labels, splits: Split, rule: CellRule
+) -> dict[str, object]:
+    """A line of the table; of tasks without a yes and no, the subjects alone."""
     values = _values_of(split, labels, splits)
-    num, positive = int(values.size), int(values.sum())
+    if config.kind in {"multiclass", "regression"}:
+        told: dict[str, object] = {"subjects": rule.subjects(values.size)}
+        return {"task": task, "split": split, **told, "positive": None, "prevalence": None}
+    num, positive = int(values.size), int((values > 0).sum())
     told_num, told_positive = rule.subjects(num), rule.subjects(positive)
     told_negative = rule.subjects(num - positive)
     # A share beside a count would give the withheld number away.

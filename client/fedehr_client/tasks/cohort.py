@@ -1,6 +1,6 @@
 """A study's cohort: which labels it uses, judged by what is known at the prediction time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -11,26 +11,44 @@ from fedehr_client.tasks.roles import BIRTH
 from fedehr_client.tasks.site_query import QueryLimits, add_table, open_site
 from fedehr_shared.config.code_pattern import matching
 from fedehr_shared.config.cohort import CohortConfig
+from fedehr_shared.config.task import TaskConfig
+from fedehr_shared.errors import MissingTaskError
 from fedehr_shared.meds.code_table import CodeTable
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.reader import Labels, read_labels
 
 
 def read_cohort_labels(
-    site: SiteFolder, tasks: Sequence[str], cohort: CohortConfig
+    site: SiteFolder, tasks: Mapping[str, TaskConfig], cohort: CohortConfig
 ) -> dict[str, Labels]:
-    """Labels by task, of the examples that belong to the cohort. Everything that learns from
-    labels, scores or counts them reads them here.
+    """Labels of the examples that belong to the cohort, by task, of those tasks that the site
+    has. Everything that learns from labels, scores or counts them reads them here.
 
     Raises:
-        MissingTaskError: the site has no labels for a task.
-        DataError: a file is damaged.
+        MissingTaskError: the site has labels for none of the tasks.
+        DataError: a file is damaged, or holds labels of another kind.
     """
-    labels = {task: read_labels(site, task) for task in tasks}
+    held = held_tasks(site, tasks)
+    labels = {task: read_labels(site, task, tasks[task]) for task in held}
     if cohort.is_everyone:
         return labels
     belongs = _find_members(site, labels, cohort)
     return {task: _filter(own, belongs) for task, own in labels.items()}
+
+
+def held_tasks(site: SiteFolder, tasks: Iterable[str]) -> list[str]:
+    """Of some tasks those that the site has labels for.
+
+    Raises:
+        MissingTaskError: it has labels for none of them.
+    """
+    asked, held = list(tasks), set(site.tasks)
+    if not held.intersection(asked):
+        raise MissingTaskError(
+            f"the site has labels for none of the tasks {asked}; it has {site.tasks or 'none'}. "
+            "Change [finetuning] tasks in the study, or add labels."
+        )
+    return [task for task in asked if task in held]
 
 
 Example = tuple[int, int]

@@ -16,21 +16,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from fedehr_client.tasks.definition import TaskDefinition
 from fedehr_shared.config.section import parse
+from fedehr_shared.config.task import TaskConfig
 from fedehr_shared.errors import DataError
 from fedehr_shared.meds.folder import SiteFolder
+from fedehr_shared.meds.labels import VALUE_COLUMNS, kinds_of
 
 FROM_TASK, FROM_IMPORT = "task", "import"
 _PARTIAL = ".labels-"
-BINARY = "binary"
-KINDS = {
-    "boolean_value": BINARY,
-    "categorical_value": "multiclass",
-    "float_value": "regression",
-}
-"""What the columns of MEDS' LabelSchema hold."""
+BINARY, TIME_TO_EVENT = "binary", "time_to_event"
 
 
 @dataclass(frozen=True)
@@ -54,10 +51,10 @@ class LabelEntry:
 
     Attributes:
         task: its name.
-        kind: `binary`, `multiclass` or `regression`.
+        kind: `binary`, `multiclass`, `regression` or `time_to_event`.
         source: `task` (made by `label make`), `file`, or `import` (the importer's own).
         num: the number of labels.
-        num_positive: null where there are no positives.
+        num_positive: with the outcome, or the event; null where a label is no yes or no.
     """
 
     task: str
@@ -148,14 +145,45 @@ def _read_about(site: SiteFolder, task: str) -> dict[str, Any] | None:
         raise DataError(f"{file} is damaged. Make the labels again with --replace.") from None
 
 
-def kind_of_labels(site: SiteFolder, task: str) -> str:
-    """`binary`, `multiclass` or `regression`.
+def config_of_labels(site: SiteFolder, task: str) -> TaskConfig:
+    """What a study would say of a task, as far as a site's labels tell: their classes, and for
+    times to an event one interval to the last of them.
 
     Raises:
         MissingTaskError: the site has no labels of the task.
-        DataError: the file is damaged.
+        DataError: the file is damaged, or holds labels that no study could train on.
     """
-    return KINDS[_value_column(site.labels_file(task), _read_labels(site, task))]
+    table = _read_labels(site, task)
+    kind = _kind_of(site, task, table)
+    values: dict[str, Any] = {"kind": kind}
+    if kind == "multiclass":
+        column = "categorical_value" if "categorical_value" in table.column_names else _INTEGERS
+        found = pc.unique(table.column(column).drop_null()).cast("string").to_pylist()
+        values["classes"] = sorted(found)
+    elif kind == TIME_TO_EVENT:
+        last = pc.max(table.column("float_value")).as_py() or 0.0
+        values["interval_ends_hours"] = [max(1.0, last)]
+    try:
+        return TaskConfig.model_validate(values)
+    except ValidationError:
+        # Its text quotes the classes.
+        raise DataError(
+            f"labels of task '{task}' are {kind}, and hold {len(values.get('classes', ()))} "
+            "classes: a study takes 2 to 64, of names up to 200 characters."
+        ) from None
+
+
+_INTEGERS = "integer_value"
+
+
+def _kind_of(site: SiteFolder, task: str, table: pa.Table) -> str:
+    kinds = kinds_of(table)
+    if not kinds:
+        raise DataError(
+            f"{site.labels_file(task)} holds no labels as MEDS has them (one column of "
+            f"{', '.join(VALUE_COLUMNS)}, or boolean_value and float_value for times to an event)."
+        )
+    return kinds[0]
 
 
 def _read_labels(site: SiteFolder, task: str) -> pa.Table:
@@ -166,19 +194,14 @@ def _read_labels(site: SiteFolder, task: str) -> pa.Table:
         raise DataError(f"{file} is damaged. Make the labels again with --replace.") from None
 
 
-def _value_column(file: Path, table: pa.Table) -> str:
-    columns = [name for name in KINDS if name in table.column_names]
-    if not columns:
-        raise DataError(f"{file} holds no label column of MEDS ({', '.join(KINDS)}).")
-    return columns[0]
-
-
 def _describe(site: SiteFolder, task: str) -> LabelEntry:
     table = _read_labels(site, task)
-    column = _value_column(site.labels_file(task), table)
-    values = table.column(column)
+    kind = _kind_of(site, task, table)
     about = _read_about(site, task)
     source = FROM_IMPORT if about is None else str(about.get("source", FROM_TASK))
-    is_binary = KINDS[column] == BINARY
-    num_positive = (pc.sum(values).as_py() or 0) if is_binary else None
-    return LabelEntry(task, KINDS[column], source, len(values) - values.null_count, num_positive)
+    column = next(name for name in VALUE_COLUMNS if name in table.column_names)
+    num = len(table) - table.column(column).null_count
+    num_positive = None
+    if kind in (BINARY, TIME_TO_EVENT):
+        num_positive = pc.sum(table.column("boolean_value")).as_py() or 0
+    return LabelEntry(task, kind, source, num, num_positive)

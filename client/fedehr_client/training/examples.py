@@ -20,7 +20,8 @@ class Examples:
         subject_ids: `[examples]` int64.
         prediction_times: `[examples]` int64, microseconds since 1970.
         windows: one an example, the latest tokens known at its prediction time.
-        labels: `[examples, tasks]` float32: 0, 1, or NaN where a task has no label.
+        labels: `[examples, tasks]` float32, see `fedehr_shared.meds.labels`; NaN where a task
+            has no label.
     """
 
     subject_ids: NDArray[np.int64]
@@ -44,12 +45,22 @@ def select_examples(
 ) -> Examples:
     """The examples of one split; events after a prediction time never enter.
 
+    Args:
+        store: the site's tokens.
+        labels_by_task: of the tasks that the site has.
+        tasks: all of the study's.
+        splits: by subject.
+        split: which.
+        context: the most tokens of a window.
+
     Raises:
         DataError: a label names a subject that has no split.
     """
     keys: dict[tuple[int, int], NDArray[np.float32]] = {}
     for column, task in enumerate(tasks):
-        labels = labels_by_task[task]
+        labels = labels_by_task.get(task)
+        if labels is None:
+            continue
         rows = zip(
             labels.subject_ids.tolist(),
             labels.prediction_times.tolist(),
@@ -71,3 +82,24 @@ def select_examples(
     values = [keys[key] for key in ordered]
     table = np.stack(values) if values else np.empty((0, len(tasks)), dtype=np.float32)
     return Examples(subject_ids, times, windows, table)
+
+
+def trainable(examples: Examples, has_events: NDArray[np.bool_], min_cell: int) -> Examples:
+    """The examples without labels of tasks that would rest on fewer than `min_cell` subjects.
+
+    A head learns from its own task's labels alone: what it learns from a few would show them.
+
+    Args:
+        examples: of one split.
+        has_events: `[examples]`, whether the subject has any: others count nowhere.
+        min_cell: subjects.
+    """
+    enough = (~np.isnan(examples.labels[has_events])).sum(axis=0) >= min_cell
+    labels = np.where(enough, examples.labels, np.float32(np.nan))
+    keep = np.flatnonzero(~np.isnan(labels).all(axis=1))
+    return Examples(
+        examples.subject_ids[keep],
+        examples.prediction_times[keep],
+        examples.windows[keep],
+        labels[keep],
+    )

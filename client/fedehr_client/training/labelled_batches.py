@@ -22,7 +22,7 @@ class LabelledBatch:
 
     Attributes:
         batch: the sequences.
-        labels: `[sequences, tasks]` float32: 0, 1, or NaN where a task has no label.
+        labels: `[sequences, tasks]` float32, NaN where a task has no label.
         num_step_labels: `[tasks]` int64, known labels of the whole step that this is a piece
             of: the losses of its pieces add up to the mean over all of them.
     """

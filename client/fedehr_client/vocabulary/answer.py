@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from fedehr_client.label_counts import count_labels, count_outcomes
 from fedehr_client.locator import SiteLocation
+from fedehr_client.tasks.cohort import held_tasks
 from fedehr_client.vocabulary.charge import charge
 from fedehr_client.vocabulary.kept_report import KeptReports
 from fedehr_client.vocabulary.noise import NoiseBounds, NoiseSource, SystemNoise
@@ -48,7 +49,7 @@ class VocabularyAnswer:
 
         Raises:
             TooFewSubjectsError: the site, or each of its codes, has too few subjects.
-            MissingTaskError: the site has no labels for one of the study's tasks.
+            MissingTaskError: the site has labels for none of the study's tasks.
             DataError: the records are damaged, or the work folder cannot be written.
         """
         spent = spend_of(self._study.vocabulary, len(self._study.finetuning.tasks))
@@ -64,10 +65,10 @@ class VocabularyAnswer:
             return count_site(self._records, self._min_cell)
         return self._subjects_alone()
 
-    def _labels(self) -> dict[str, tuple[int, int]]:
+    def _labels(self) -> dict[str, tuple[int, ...]]:
         return count_labels(
             self._location.records,
-            self._study.finetuning.tasks,
+            self._study.tasks_by_name,
             self._records.splits,
             self._min_cell,
             self._study.cohort,
@@ -88,9 +89,11 @@ class VocabularyAnswer:
     def _noisy_report(self, spent: NoiseSpent) -> VocabularyReport:
         config = self._study.vocabulary.model_copy(update={"min_cell": self._min_cell})
         bounds = NoiseBounds(spent.sigma, self._min_cell, self._noise)
-        tasks = self._study.finetuning.tasks
         outcomes = count_outcomes(
-            self._location.records, tasks, self._records.splits, self._study.cohort
+            self._location.records,
+            self._study.tasks_by_name,
+            self._records.splits,
+            self._study.cohort,
         )
         labels = noisy_labels(outcomes, bounds)
         if not config.reuse:
@@ -111,7 +114,8 @@ class VocabularyAnswer:
         """Changes when any file that is counted is written again."""
         site = self._location.records
         files = [*site.data_files, site.codes_file, site.splits_file]
-        files += [site.labels_file(task) for task in self._study.finetuning.tasks]
+        tasks = self._study.finetuning.tasks
+        files += [site.labels_file(task) for task in held_tasks(site, tasks)]
         digest = hashlib.sha256()
         for file in files:
             status = os.stat(file)

@@ -64,10 +64,7 @@ def _content(study: str, payload: Payload) -> dict[str, Any]:
         "num_subjects_by_code": report.num_subjects_by_code,
         "parents": report.parents,
         "histograms": {code: _histogram(told) for code, told in report.histograms.items()},
-        "labels": {
-            task: {"num": num, "num_positive": positive}
-            for task, (num, positive) in report.labels.items()
-        },
+        "labels": {task: list(counts) for task, counts in report.labels.items()},
     }
 
 

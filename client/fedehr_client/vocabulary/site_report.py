@@ -110,7 +110,7 @@ def spend_of(config: VocabularyConfig, num_tasks: int) -> NoiseSpent | None:
     """The noise that the study asks for; None where it asks for none.
 
     One subject moves the counts of `max_codes_per_subject` codes by one, `NUM_LEVELS` nodes of
-    each one's histogram, and one outcome a task: the root of their number, all released
+    each one's histogram, and one part of each task's labels: the root of their number, all released
     together, is the L2 sensitivity. With `reuse` the outcomes are all there is.
     """
     if not config.noise_epsilon:
@@ -120,14 +120,16 @@ def spend_of(config: VocabularyConfig, num_tasks: int) -> NoiseSpent | None:
 
 
 def noisy_labels(
-    outcomes: Mapping[str, tuple[int, int]], bounds: NoiseBounds
-) -> dict[str, tuple[int, int]]:
-    """By task, labelled subjects and positive ones, with noise; small ones are left out."""
-    labels: dict[str, tuple[int, int]] = {}
+    outcomes: Mapping[str, tuple[int, ...]], bounds: NoiseBounds
+) -> dict[str, tuple[int, ...]]:
+    """By task, labelled subjects in each part, with noise; small parts are told as 0, and a task
+    of such parts alone is left out."""
+    labels: dict[str, tuple[int, ...]] = {}
     for task, exact in outcomes.items():
-        negatives, positives = np.rint(np.asarray(exact) + bounds.draw(2)).astype(int).tolist()
-        if min(negatives, positives) >= bounds.min_cell:
-            labels[task] = (negatives + positives, positives)
+        noisy = np.rint(np.asarray(exact) + bounds.draw(len(exact))).astype(int)
+        told = np.where(noisy >= bounds.min_cell, noisy, 0)
+        if told.any():
+            labels[task] = tuple(told.tolist())
     return labels
 
 

@@ -83,28 +83,28 @@ def first_finetuning_state(
     study: StudyConfig,
     num_tokens: int,
     pretrained: ModelState,
-    log_odds: Sequence[float],
+    biases: Sequence[float | Sequence[float]],
     rounded: Callable[[Arrays], Arrays],
 ) -> ModelState:
     """The pre-trained encoder under heads drawn from the study's seed; moments begin anew.
 
     What no round carries becomes the base, in the bits that sites will have of it.
 
-    Each head's bias starts at its task's log-odds. From zero, AdamW would spend its first
+    Each head's bias starts at what the label counts alone say. From zero, AdamW would spend its first
     steps lowering every weight that most subjects share, and a long record would look healthy.
 
     Args:
         study: the study.
         num_tokens: the vocabulary's size.
         pretrained: the state after pre-training.
-        log_odds: by task.
+        biases: by task, of its head's outputs; see `first_bias`.
         rounded: tensors as the wire rounds them.
     """
     model = FinetuningModel(study, num_tokens)
     drawn = draw_first_weights(model, study.seed, "finetuning")
     taken = {name: pretrained.weights.get(name, value) for name, value in drawn.items()}
-    for number, bias in enumerate(log_odds):
-        taken[f"heads.{number}.bias"] = np.asarray([bias], dtype=np.float32)
+    for number, bias in enumerate(biases):
+        taken[f"heads.{number}.bias"] = np.atleast_1d(np.asarray(bias, dtype=np.float32))
     plan = TuningPlan.of(study)
     travelling = {name: value for name, value in taken.items() if plan.travels(name)}
     base = {name: value for name, value in taken.items() if name not in travelling}

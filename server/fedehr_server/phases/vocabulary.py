@@ -1,15 +1,17 @@
 """The vocabulary phase: reports in, one vocabulary out; or one that an earlier study agreed on."""
 
-import math
 from dataclasses import asdict
 
 from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
-from fedehr_shared.errors import DataError, WireError
+from fedehr_shared.errors import DataError, MissingTaskError, WireError
+from fedehr_shared.model.heads.class_weights import class_shares_of, class_weights_of
+from fedehr_shared.model.heads.first_bias import first_bias
 from fedehr_shared.vocabulary.build import build_vocabulary
 from fedehr_shared.vocabulary.report import VocabularyReport
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_shared.wire.payload import Payload
+from fedehr_shared.wire.task_balance import balanced_tasks
 from fedehr_shared.wire.vocabulary_payload import report_from_payload
 from fedehr_shared.wire.work import Work, WorkId
 
@@ -59,13 +61,13 @@ class VocabularyPhase:
         least = min(
             [report.num_subjects, *report.num_subjects_by_code.values()]
             + [count for h in report.histograms.values() for count in h.counts]
-            + [min(positive, num - positive) for num, positive in report.labels.values()]
         )
         if least < self._study.vocabulary.min_cell:
             raise WireError(f"site '{report.site}' sent a count below min_cell.")
         if max(report.num_subjects_by_code.values(), default=0) > report.num_subjects:
             raise WireError(f"site '{report.site}' counts more subjects at a code than it has.")
         _check_histograms(report)
+        self._check_labels(report)
         self._check_asked(report)
         self._reports[report.site] = report
         return report.site
@@ -75,7 +77,9 @@ class VocabularyPhase:
 
         Raises:
             TooFewSubjectsError: no code is frequent enough at enough sites.
+            MissingTaskError: no site may tell of one of the study's tasks.
         """
+        self._require_labels()
         if self._reused is not None:
             return self._reused
         return build_vocabulary(list(self._reports.values()), self._study.vocabulary)
@@ -95,9 +99,50 @@ class VocabularyPhase:
         }
 
     @property
-    def log_odds(self) -> tuple[float, ...]:
-        """Each task's log-odds of the outcome over the sites that may tell; 0 where none may."""
-        return tuple(self._log_odds(task) for task in self._study.finetuning.tasks)
+    def first_biases(self) -> tuple[tuple[float, ...], ...]:
+        """By task, where its head's biases start."""
+        shares = self.class_shares
+        return tuple(
+            first_bias(
+                task,
+                self._counts(name),
+                class_weights_of(self._study.loss, task, shares.get(name, ())),
+                self._study.vocabulary.min_cell,
+            )
+            for name, task in self._study.tasks_by_name.items()
+        )
+
+    @property
+    def class_shares(self) -> dict[str, tuple[float, ...]]:
+        """Of the tasks whose class weights come from the label counts."""
+        return {name: class_shares_of(self._counts(name)) for name in balanced_tasks(self._study)}
+
+    def _counts(self, task: str) -> tuple[int, ...]:
+        """Label counts over the sites that may tell every part, so that shares are right; over
+        all sites where none may; 0 where no site tells at all."""
+        told = [report.labels[task] for report in self._reports.values() if task in report.labels]
+        whole = [counts for counts in told if all(counts)]
+        empty = (0,) * self._study.task(task).num_counts
+        return tuple(sum(column) for column in zip(empty, *(whole or told), strict=True))
+
+    def _require_labels(self) -> None:
+        if self._study.finetuning.rounds == 0:
+            return
+        for task in self._study.finetuning.tasks:
+            if not any(self._counts(task)):
+                raise MissingTaskError(
+                    f"no site may tell of task '{task}': none has "
+                    f"{self._study.vocabulary.min_cell} labelled training subjects of one outcome. "
+                    "Leave it out of [finetuning] tasks, or have labels made at the sites."
+                )
+
+    def _check_labels(self, report: VocabularyReport) -> None:
+        cell, tasks = self._study.vocabulary.min_cell, self._study.tasks_by_name
+        for name, counts in report.labels.items():
+            if name not in tasks or len(counts) != tasks[name].num_counts:
+                raise WireError(f"site '{report.site}' counted labels that nobody asked for.")
+            if not any(counts) or any(num < cell for num in counts if num):
+                raise WireError(f"site '{report.site}' sent a count below min_cell.")
 
     def _check_asked(self, report: VocabularyReport) -> None:
         config = self._study.vocabulary
@@ -107,12 +152,6 @@ class VocabularyPhase:
         asked = (config.noise_epsilon, config.noise_delta) if config.noise_epsilon else None
         if told != asked:
             raise WireError(f"site '{report.site}' drew other noise than the study asks for.")
-
-    def _log_odds(self, task: str) -> float:
-        told = [r.labels[task] for r in self._reports.values() if task in r.labels]
-        positive = sum(positive for _, positive in told)
-        negative = sum(num for num, _ in told) - positive
-        return math.log(positive / negative) if told else 0.0
 
 
 def _check_histograms(report: VocabularyReport) -> None:

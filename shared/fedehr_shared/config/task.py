@@ -70,6 +70,13 @@ class TaskConfig(Section):
         return {"binary": 2, "multiclass": len(self.classes)}.get(self.kind, 0)
 
     @property
+    def num_counts(self) -> int:
+        """Parts that labels are counted in: classes; the intervals in which the event falls and
+        all else; or one, of all labels of a regression."""
+        ends = len(self.interval_ends_hours)
+        return ends + 1 if self.kind == "time_to_event" else max(1, self.num_classes)
+
+    @property
     def num_outputs(self) -> int:
         """Outputs of the task's head."""
         ends, classes = len(self.interval_ends_hours), len(self.classes)

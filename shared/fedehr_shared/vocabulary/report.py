@@ -21,8 +21,9 @@ class VocabularyReport:
     `parents`: child to parent, for the reported codes and their ancestors, as the site gives
     them; what a code's spelling gives (`fedehr_shared.vocabulary.structure`) is not repeated.
 
-    `labels`: by task, the number of labelled training subjects and of the positive ones
-    among them; a task with fewer than `min_cell` positives or negatives is left out.
+    `labels`: by task, labelled training subjects in each of its parts
+    (`TaskConfig.num_counts`): classes, or intervals of an event and all else. A part below
+    `min_cell` is 0, a task of such parts alone is left out, and one that the site lacks too.
 
     `histograms`: for reported numeric codes, merged histograms of each subject's first value.
     """
@@ -32,6 +33,6 @@ class VocabularyReport:
     num_subjects_by_code: dict[str, int] = field(default_factory=dict)
     parents: dict[str, str] = field(default_factory=dict)
     histograms: dict[str, MergedHistogram] = field(default_factory=dict)
-    labels: dict[str, tuple[int, int]] = field(default_factory=dict)
+    labels: dict[str, tuple[int, ...]] = field(default_factory=dict)
     unit: int = 1
     noise: NoiseSpent | None = None

@@ -28,8 +28,8 @@ def report_to_payload(report: VocabularyReport) -> Payload:
         },
         "labels": {
             "task": list(report.labels),
-            "num": [num for num, _ in report.labels.values()],
-            "num_positive": [positive for _, positive in report.labels.values()],
+            "num_parts": [len(counts) for counts in report.labels.values()],
+            "num": [num for counts in report.labels.values() for num in counts],
         },
     }
     if report.num_subjects_by_code:
@@ -79,7 +79,7 @@ def _greatest(report: VocabularyReport) -> int:
     return max(
         [report.num_subjects, *report.num_subjects_by_code.values()]
         + [sum(histogram.counts) for histogram in report.histograms.values()]
-        + [num for num, _ in report.labels.values()]
+        + [sum(counts) for counts in report.labels.values()]
     )
 
 
@@ -146,11 +146,16 @@ def _histograms(payload: Payload, codes: Sequence[str], unit: int) -> dict[str, 
     return result
 
 
-def _labels(payload: Payload) -> dict[str, tuple[int, int]]:
-    counts = zip(
-        payload.integers("labels", "num"), payload.integers("labels", "num_positive"), strict=True
-    )
-    return dict(zip(payload.texts("labels", "task"), counts, strict=True))
+def _labels(payload: Payload) -> dict[str, tuple[int, ...]]:
+    tasks, sizes = payload.texts("labels", "task"), payload.integers("labels", "num_parts")
+    counts = payload.integers("labels", "num")
+    if len(set(tasks)) != len(tasks):
+        raise WireError("a vocabulary answer names a task twice.")
+    if sum(sizes) != len(counts) or any(size < 1 for size in sizes):
+        raise WireError("label counts of a vocabulary answer do not fit their sizes.")
+    ends = accumulate(sizes)
+    told = [tuple(counts[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
+    return dict(zip(tasks, told, strict=True))
 
 
 def _noise(payload: Payload) -> NoiseSpent | None:

@@ -152,7 +152,7 @@ class AblationRun:
         study, members = self.study, list(sites)
         if self.pooled:
             study = for_one_site(study)
-            tasks, cohort = study.finetuning.tasks, study.cohort
+            tasks, cohort = study.tasks_by_name, study.cohort
             members = [write_pooled_site(self.work / "records" / "pooled", sites, tasks, cohort)]
         return run_in_process(
             study,

@@ -66,7 +66,7 @@ def run_comparison(request: ComparisonRequest, watch: Watch, on_done: OnDone) ->
     began = time.monotonic()
     sites = request.check()
     request.out.mkdir(mode=0o700, parents=True)
-    held_out = read_held_out(sites, request.study.finetuning.tasks, request.study.cohort)
+    held_out = read_held_out(sites, request.study.tasks_by_name, request.study.cohort)
     simulations = request.simulations()
     for number, run in enumerate(simulations, start=1):
         title = f"{run.arm}, seed {run.study.seed} ({number} of {len(simulations)})"
@@ -109,7 +109,7 @@ def judge_run(run: FederatedRun, began: float, on_done: OnDone) -> Comparison:
         FedehrError: the run did not complete.
     """
     sites = FederationFolder(run.federation).sites
-    held_out = read_held_out(sites, run.study.finetuning.tasks, run.study.cohort)
+    held_out = read_held_out(sites, run.study.tasks_by_name, run.study.cohort)
     vocabulary = agreed_vocabulary(run.study, run.federation, {FEDERATED: run.run_folder})
     with _scratch(run.folder), Workers(on_done) as workers:
         results = workers.run([run])

@@ -47,7 +47,7 @@ class PooledRun:
         study = for_one_site(self.study)
         sites = FederationFolder(self.federation).sites
         site = write_pooled_site(
-            self.work / "records" / POOLED, sites, study.finetuning.tasks, study.cohort
+            self.work / "records" / POOLED, sites, study.tasks_by_name, study.cohort
         )
         run_folder, loss = train_alone(study, site, self.folder, POOLED, self.work)
         predictions = {

@@ -1,6 +1,6 @@
 """All sites' records as one MEDS dataset; a subject of two sites becomes one subject."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +10,27 @@ import pyarrow.parquet as pq
 
 from fedehr_client.tasks.cohort import read_cohort_labels
 from fedehr_shared.config.cohort import CohortConfig
+from fedehr_shared.config.task import TaskConfig
 from fedehr_shared.errors import DataError
 from fedehr_shared.meds.folder import SiteFolder
+from fedehr_shared.meds.labels import label_table
 from fedehr_shared.meds.reader import NO_VISIT, Events, Labels, read_events, read_splits
-from fedehr_shared.meds.schema import CODES_SCHEMA, DATA_SCHEMA, LABELS_SCHEMA, SPLITS_SCHEMA
+from fedehr_shared.meds.schema import CODES_SCHEMA, DATA_SCHEMA, SPLITS_SCHEMA
 from fedehr_shared.meds.splits import DEFAULT_SPLIT_KEY
 from fedehr_shared.meds.writer import write_site
 
 
 def write_pooled_site(
-    folder: Path, sites: Sequence[SiteFolder], tasks: Sequence[str], cohort: CohortConfig
+    folder: Path,
+    sites: Sequence[SiteFolder],
+    tasks: Mapping[str, TaskConfig],
+    cohort: CohortConfig,
 ) -> SiteFolder:
     """Write the union of `sites` into the new folder `folder`.
 
     Events are merged by subject and sorted by time, what holds for all time is kept once.
-    A subject with labels at two sites keeps the earliest one of the cohort for each task.
+    A subject with labels at two sites keeps the earliest one of the cohort for each task. A task
+    of which no site has labels gets no file.
 
     Raises:
         DataError: a site's files are damaged, or two sites put a subject into two splits.
@@ -35,7 +41,11 @@ def write_pooled_site(
         folder,
         events=_pool_events(sites),
         codes=_pool_codes(sites),
-        labels={task: _pool_labels([own[task] for own in labels]) for task in tasks},
+        labels={
+            task: label_table(_pool_labels([own[task] for own in labels if task in own]), config)
+            for task, config in tasks.items()
+            if any(task in own for own in labels)
+        },
         split_key=DEFAULT_SPLIT_KEY,
         dataset={"dataset_name": "pooled sites", "etl_name": "fedehr-sim compare"},
     )
@@ -93,8 +103,8 @@ def _pool_codes(sites: Sequence[SiteFolder]) -> pa.Table:
     return pa.Table.from_pylist(list(rows.values()), schema=CODES_SCHEMA)
 
 
-def _pool_labels(by_site: Sequence[Labels]) -> pa.Table:
-    earliest: dict[int, tuple[int, int]] = {}
+def _pool_labels(by_site: Sequence[Labels]) -> Labels:
+    earliest: dict[int, tuple[int, float]] = {}
     for labels in by_site:
         rows = zip(
             labels.subject_ids.tolist(),
@@ -106,13 +116,12 @@ def _pool_labels(by_site: Sequence[Labels]) -> pa.Table:
             if subject_id not in earliest or time < earliest[subject_id][0]:
                 earliest[subject_id] = (time, value)
     subjects = sorted(earliest)
-    times = pa.array([earliest[subject][0] for subject in subjects], pa.int64())
-    columns = [
-        pa.array(subjects, pa.int64()),
-        times.cast(pa.timestamp("us")),
-        pa.array([bool(earliest[subject][1]) for subject in subjects], pa.bool_()),
-    ]
-    return pa.Table.from_arrays(columns, schema=LABELS_SCHEMA)
+    first = [earliest[subject] for subject in subjects]
+    return Labels(
+        subject_ids=np.asarray(subjects, dtype=np.int64),
+        prediction_times=np.asarray([time for time, _ in first], dtype=np.int64),
+        values=np.asarray([value for _, value in first], dtype=np.float32),
+    )
 
 
 def _pool_splits(sites: Sequence[SiteFolder]) -> dict[int, str]:

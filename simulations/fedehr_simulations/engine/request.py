@@ -1,7 +1,9 @@
 """Checks before anything starts: can this study run over this folder?"""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from fedehr_client.tasks.cohort import held_tasks
 from fedehr_shared.config import StudyConfig
 from fedehr_shared.errors import DataError, MissingTaskError
 from fedehr_shared.meds.folder import FederationFolder, SiteFolder
@@ -13,7 +15,8 @@ def check_request(study: StudyConfig, sites: Path) -> list[SiteFolder]:
     Raises:
         DataError: the folder is missing, holds no site, holds fewer than the study wants,
             or a site has no records.
-        MissingTaskError: a site has no labels for a task of the study.
+        MissingTaskError: a site has labels for none of the study's tasks, or no site has any
+            for one of them.
     """
     folders = FederationFolder(sites).sites
     if len(folders) < study.federation.min_sites:
@@ -23,13 +26,20 @@ def check_request(study: StudyConfig, sites: Path) -> list[SiteFolder]:
         )
     for folder in folders:
         _ = folder.data_files  # raises where there are none
-        for task in study.finetuning.tasks:
-            _check_task(folder, task)
+    _check_tasks(folders, study.finetuning.tasks)
     return folders
 
 
-def _check_task(folder: SiteFolder, task: str) -> None:
-    try:
-        folder.labels_file(task)
-    except MissingTaskError as error:
-        raise MissingTaskError(f"site '{folder.name}': {error}") from error
+def _check_tasks(folders: Sequence[SiteFolder], tasks: Sequence[str]) -> None:
+    held: set[str] = set()
+    for folder in folders:
+        try:
+            held.update(held_tasks(folder, tasks))
+        except MissingTaskError as error:
+            raise MissingTaskError(f"site '{folder.name}': {error}") from error
+    for task in tasks:
+        if task not in held:
+            raise MissingTaskError(
+                f"no site has labels for task '{task}'. Change [finetuning] tasks in the study, or "
+                "add labels."
+            )

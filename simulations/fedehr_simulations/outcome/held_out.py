@@ -1,6 +1,6 @@
 """`HeldOut`: the examples on which every arm is judged, read from the records alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fedehr_client.tasks.cohort import read_cohort_labels
 from fedehr_shared.config.cohort import CohortConfig
+from fedehr_shared.config.task import TaskConfig
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.reader import read_splits
 from fedehr_shared.meds.schema import HELD_OUT
@@ -23,7 +24,8 @@ class HeldOut:
         sites: `[rows]`, each row's site.
         subject_ids: `[rows]` int64.
         times: `[rows]` int64, microseconds since 1970.
-        labels: `[rows, tasks]` float64: 0, 1, or NaN where a task has no label.
+        labels: `[rows, tasks]` float64, see `fedehr_shared.meds.labels`; NaN where a task has
+            no label.
     """
 
     tasks: tuple[str, ...]
@@ -45,12 +47,12 @@ class HeldOut:
 
 
 def read_held_out(
-    sites: Sequence[SiteFolder], tasks: tuple[str, ...], cohort: CohortConfig
+    sites: Sequence[SiteFolder], tasks: Mapping[str, TaskConfig], cohort: CohortConfig
 ) -> HeldOut:
     """The held-out examples of all sites that belong to the cohort.
 
     Raises:
-        MissingTaskError: a site has no labels for a task.
+        MissingTaskError: a site has labels for none of the tasks.
         DataError: a file is damaged.
     """
     keys: list[tuple[str, int, int]] = []
@@ -60,7 +62,7 @@ def read_held_out(
             keys.append((site.name, subject_id, time))
             rows.append(row)
     return HeldOut(
-        tasks=tasks,
+        tasks=tuple(tasks),
         site_names=tuple(sorted(site.name for site in sites)),
         sites=np.asarray([site for site, _, _ in keys], dtype=np.str_),
         subject_ids=np.asarray([subject_id for _, subject_id, _ in keys], dtype=np.int64),
@@ -70,12 +72,14 @@ def read_held_out(
 
 
 def _rows_of(
-    site: SiteFolder, tasks: tuple[str, ...], cohort: CohortConfig
+    site: SiteFolder, tasks: Mapping[str, TaskConfig], cohort: CohortConfig
 ) -> dict[tuple[int, int], NDArray[np.float64]]:
     splits = read_splits(site)
     rows: dict[tuple[int, int], NDArray[np.float64]] = {}
     by_task = read_cohort_labels(site, tasks, cohort)
     for column, task in enumerate(tasks):
+        if task not in by_task:
+            continue
         labels = by_task[task]
         triples = zip(
             labels.subject_ids.tolist(),

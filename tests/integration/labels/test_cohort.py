@@ -17,6 +17,7 @@ from fedehr_client.locator import SiteLocation
 from fedehr_client.tasks.cohort import read_cohort_labels
 from fedehr_client.tasks.label_folder import LabelFile, write_label_files
 from fedehr_shared.config.cohort import CohortConfig
+from fedehr_shared.config.task import TaskConfig
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.reader import read_splits
 from fedehr_shared.meds.schema import HELD_OUT, LABELS_SCHEMA, SPLITS, TRAIN
@@ -108,7 +109,7 @@ def test_members_are_those_of_the_slow_reading(
     site = make_site(rows, DELAYS)
     hours = dict.fromkeys(range(1, 5), hour)
     _label(site, hours)
-    labels = read_cohort_labels(site, ["asked"], cohort)["asked"]
+    labels = read_cohort_labels(site, {"asked": TaskConfig()}, cohort)["asked"]
     expected = [s for s in hours if _belongs(rows, s, hour, cohort)]
     assert labels.subject_ids.tolist() == expected
 
@@ -134,7 +135,7 @@ def test_all_arms_and_phases_see_the_same_examples(
     splits = read_splits(site)
     location = SiteLocation(site.name, site, tmp_path / "work", 5, ONE_THREAD)
     data = SiteData(location, study, vocabulary)
-    held_out = read_held_out([site], study.finetuning.tasks, study.cohort)
+    held_out = read_held_out([site], study.tasks_by_name, study.cohort)
     bags = read_bags(study, site, vocabulary, tmp_path / "bags")
     for split in SPLITS:
         own, whole = data.examples(split), SiteData(location, everyone, vocabulary).examples(split)
@@ -142,7 +143,7 @@ def test_all_arms_and_phases_see_the_same_examples(
         assert bags[split].examples.subject_ids.tolist() == own.subject_ids.tolist()
         np.testing.assert_array_equal(bags[split].examples.labels, own.labels)
     assert held_out.subject_ids.tolist() == data.examples(HELD_OUT).subject_ids.tolist()
-    counted = count_outcomes(site, study.finetuning.tasks, splits, study.cohort)
+    counted = count_outcomes(site, study.tasks_by_name, splits, study.cohort)
     train = data.examples(TRAIN).labels
     for column, task in enumerate(study.finetuning.tasks):
         own = train[:, column]
@@ -166,7 +167,7 @@ def test_pooled_records_hold_the_labels_of_the_cohort(
     make_study: Any, hospitals: Any, tmp_path: Path
 ) -> None:
     study = make_study(cohort=COHORT)
-    tasks = study.finetuning.tasks
+    tasks = study.tasks_by_name
     pooled = write_pooled_site(tmp_path / "pooled", hospitals.sites, tasks, study.cohort)
     for task in tasks:
         own = [

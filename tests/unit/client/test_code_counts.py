@@ -12,6 +12,7 @@ import pytest
 from fedehr_client.label_counts import count_labels
 from fedehr_client.vocabulary.histograms import FirstValues
 from fedehr_client.vocabulary.site_report import SiteRecords, count_site
+from fedehr_shared.config.task import TaskConfig
 from fedehr_shared.errors import DataError, MissingTaskError, TooFewSubjectsError
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.reader import NO_TIME, NO_VISIT, Events
@@ -128,22 +129,24 @@ def _label_site(folder: Path, rows: list[tuple[int, bool | None]]) -> SiteFolder
     return SiteFolder(folder)
 
 
-def test_labels_are_counted_in_training_and_where_both_classes_suffice(tmp_path: Path) -> None:
+def test_labels_are_counted_in_training_and_small_classes_withheld(tmp_path: Path) -> None:
     rows: list[tuple[int, bool | None]] = [(s, s < 6) for s in range(20)]
     rows += [(20, None), (21, True)]
     site = _label_site(tmp_path / "north", rows)
     splits = {**_train(*range(21)), 21: "held_out"}
     # 6 positives and 14 negatives, in sixes.
-    assert count_labels(site, ["death"], splits, 6) == {"death": (18, 6)}
-    assert count_labels(site, ["death"], splits, 7) == {}
-    with pytest.raises(MissingTaskError):
-        count_labels(site, ["death", "sepsis"], splits, 6)
+    tasks = {"death": TaskConfig(), "sepsis": TaskConfig()}
+    assert count_labels(site, tasks, splits, 6) == {"death": (12, 6)}
+    assert count_labels(site, tasks, splits, 7) == {"death": (14, 0)}
+    assert count_labels(site, tasks, splits, 15) == {}
+    with pytest.raises(MissingTaskError, match="none of the tasks"):
+        count_labels(site, {"sepsis": TaskConfig()}, splits, 6)
 
 
 def test_a_subject_labelled_twice_is_refused(tmp_path: Path) -> None:
     site = _label_site(tmp_path / "north", [(1, True), (2, False), (1, True)])
     with pytest.raises(DataError, match="twice") as refused:
-        count_labels(site, ["death"], _train(1, 2), 1)
+        count_labels(site, {"death": TaskConfig()}, _train(1, 2), 1)
     assert str(tmp_path) not in str(refused.value)
 
 

@@ -22,7 +22,7 @@ from fedehr_server.progress import describe_training
 from fedehr_server.training_record import TrainingRecord
 from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.exchange import ExchangeConfig
-from fedehr_shared.errors import DataError, TooFewSubjectsError, WireError
+from fedehr_shared.errors import DataError, MissingTaskError, TooFewSubjectsError, WireError
 from fedehr_shared.vocabulary.histogram import MergedHistogram
 from fedehr_shared.vocabulary.noise_spent import NoiseSpent
 from fedehr_shared.vocabulary.report import VocabularyReport
@@ -238,7 +238,7 @@ def _report(site: str = "north", **changes: Any) -> VocabularyReport:
         "num_subjects": 40,
         "num_subjects_by_code": {"A": 40, "B": 12},
         "histograms": {"A": MergedHistogram((5, 7, 9), (20, 20))},
-        "labels": {"death": (30, 10)},
+        "labels": {"death": (20, 10), "long_stay": (20, 10)},
     }
     return VocabularyReport(site=site, **{**content, **changes})
 
@@ -251,9 +251,12 @@ def _report(site: str = "north", **changes: Any) -> VocabularyReport:
         {"num_subjects_by_code": {"A": -40}},
         {"num_subjects_by_code": {"A": 41}},
         {"histograms": {"A": MergedHistogram((5, 7, 9), (36, 4))}},
-        {"labels": {"death": (30, 4)}},
-        {"labels": {"death": (30, 26)}},
-        {"labels": {"death": (30, 31)}},
+        {"labels": {"death": (26, 4)}},
+        {"labels": {"death": (4, 26)}},
+        {"labels": {"death": (31, -1)}},
+        {"labels": {"death": (0, 0)}},
+        {"labels": {"death": (20, 10, 10)}},
+        {"labels": {"sepsis": (20, 10)}},
         {"num_subjects_by_code": {}, "histograms": {}},
         {"noise": NoiseSpent(1.0, 1e-6, 3.0)},
     ],
@@ -366,11 +369,24 @@ def test_codes_of_one_site_alone_make_no_vocabulary(make_study: Callable[..., An
 
 def test_log_odds_are_over_the_sites_that_tell(make_study: Callable[..., Any]) -> None:
     phase = VocabularyPhase(make_study())
-    assert phase.log_odds == (0.0, 0.0)
-    phase.accept(report_to_payload(_report("north")))
-    phase.accept(report_to_payload(_report("south", labels={"death": (60, 20)})))
+    assert phase.first_biases == ((0.0,), (0.0,))
+    phase.accept(report_to_payload(_report("north", labels={"death": (20, 10)})))
+    phase.accept(report_to_payload(_report("south", labels={"death": (40, 20)})))
     phase.accept(report_to_payload(_report("east", labels={})))
-    assert phase.log_odds == (pytest.approx(math.log(30 / 60)), 0.0)
+    # Withheld positives would make the outcome look rarer than it is.
+    phase.accept(report_to_payload(_report("west", labels={"death": (500, 0)})))
+    assert phase.first_biases == ((pytest.approx(math.log(30 / 60)),), (0.0,))
+
+
+def test_a_task_that_no_site_may_tell_of_ends_the_study_by_name(
+    make_study: Callable[..., Any],
+) -> None:
+    phase = VocabularyPhase(make_study())
+    for site in ("north", "south"):
+        phase.accept(report_to_payload(_report(site, labels={"death": (20, 10)})))
+    with pytest.raises(MissingTaskError, match="'long_stay'") as told:
+        phase.close()
+    assert told.value.exit_code == 4
 
 
 def _evaluation(site: str, negatives: list[int], positives: list[int], auroc: float) -> Payload:

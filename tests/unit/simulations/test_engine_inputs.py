@@ -144,8 +144,11 @@ def test_a_request_is_checked_before_anything_starts(tmp_path: Path) -> None:
     make_site(tmp_path / "east", "death")
     names = [site.name for site in check_request(make_study("death"), tmp_path)]
     assert names == ["east", "north"]
-    with pytest.raises(MissingTaskError, match=r"site 'east'.*'stay'"):
-        check_request(make_study("death", "stay"), tmp_path)
+    assert len(check_request(make_study("death", "stay"), tmp_path)) == 2
+    with pytest.raises(MissingTaskError, match=r"site 'east'.*\['stay'\]"):
+        check_request(make_study("stay"), tmp_path)
+    with pytest.raises(MissingTaskError, match=r"no site has labels for task 'sepsis'"):
+        check_request(make_study("death", "sepsis"), tmp_path)
     (tmp_path / "north/data/0.parquet").unlink()
     with pytest.raises(DataError, match=r"north holds no data"):
         check_request(make_study("death"), tmp_path)

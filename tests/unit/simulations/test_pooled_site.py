@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fedehr_shared.config.cohort import EVERYONE
+from fedehr_shared.config.task import TaskConfig
 from fedehr_shared.errors import DataError
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.reader import read_events, read_labels, read_parents, read_splits
@@ -68,7 +69,9 @@ def sites(tmp_path: Path) -> list[SiteFolder]:
 
 
 def test_a_subject_of_two_sites_is_merged_in_time(sites: list[SiteFolder], tmp_path: Path) -> None:
-    pooled = write_pooled_site(tmp_path / "all" / "pooled", sites, ["death"], EVERYONE)
+    pooled = write_pooled_site(
+        tmp_path / "all" / "pooled", sites, {"death": TaskConfig()}, EVERYONE
+    )
     events = read_events(pooled)
     first = events.subject_ids == 1
     codes = [events.codes[index] for index in events.code_indices[first]]
@@ -80,7 +83,9 @@ def test_a_subject_of_two_sites_is_merged_in_time(sites: list[SiteFolder], tmp_p
 
 
 def test_a_subject_keeps_its_earliest_label(sites: list[SiteFolder], tmp_path: Path) -> None:
-    pooled = write_pooled_site(tmp_path / "all" / "pooled", sites, ["death"], EVERYONE)
+    pooled = write_pooled_site(
+        tmp_path / "all" / "pooled", sites, {"death": TaskConfig()}, EVERYONE
+    )
     labels = read_labels(pooled, "death")
     assert labels.subject_ids.tolist() == [1, 2, 3]
     assert labels.prediction_times.tolist() == [90, 60, 9]
@@ -90,7 +95,9 @@ def test_a_subject_keeps_its_earliest_label(sites: list[SiteFolder], tmp_path: P
 def test_codes_parents_and_splits_are_the_sites_own(
     sites: list[SiteFolder], tmp_path: Path
 ) -> None:
-    pooled = write_pooled_site(tmp_path / "all" / "pooled", sites, ["death"], EVERYONE)
+    pooled = write_pooled_site(
+        tmp_path / "all" / "pooled", sites, {"death": TaskConfig()}, EVERYONE
+    )
     assert read_parents(pooled) == {"A": "PARENT"}
     own = read_splits(sites[0]) | read_splits(sites[1])
     assert read_splits(pooled) == own
@@ -102,4 +109,4 @@ def test_a_subject_in_two_splits_is_refused(sites: list[SiteFolder], tmp_path: P
     table = {"subject_id": list(other), "split": list(other.values())}
     pq.write_table(pa.table(table, schema=SPLITS_SCHEMA), sites[1].splits_file)
     with pytest.raises(DataError, match="another split"):
-        write_pooled_site(tmp_path / "all" / "pooled", sites, ["death"], EVERYONE)
+        write_pooled_site(tmp_path / "all" / "pooled", sites, {"death": TaskConfig()}, EVERYONE)
