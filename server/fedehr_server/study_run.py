@@ -213,9 +213,9 @@ class StudyRun:
     def _state_for(self, work: WorkId) -> ModelState:
         vocabulary, state = self._prepared()
         if work.phase == "finetuning" and work.round == 1:
-            odds = self._vocabulary_phase.log_odds
+            biases = self._vocabulary_phase.first_biases
             return first_finetuning_state(
-                self._study, vocabulary.num_tokens, state, odds, self._rounded
+                self._study, vocabulary.num_tokens, state, biases, self._rounded
             )
         return state
 
