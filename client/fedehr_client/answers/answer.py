@@ -1,5 +1,6 @@
 """`answer`: one request in, one report out. Everything a site does begins here."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from fedehr_client.answers.site_data import SiteData, keep_vocabulary
 from fedehr_client.compute.compute import choose_compute
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training.entropy import code_entropy
+from fedehr_client.training.error_feedback import ErrorFeedback, forget_error_feedback
 from fedehr_client.training.examples import Examples
 from fedehr_client.training.finetuning import finetune_round
 from fedehr_client.training.local_state import LocalState, forget_study
@@ -23,12 +25,11 @@ from fedehr_shared.cells import told_count
 from fedehr_shared.errors import PolicyError, WireError
 from fedehr_shared.meds.schema import HELD_OUT, TUNING
 from fedehr_shared.model.tuning.plan import TuningPlan
-from fedehr_shared.seeds import derive_generator
 from fedehr_shared.tokens.back_off import BackOffShares
 from fedehr_shared.wire.moments import moment_shapes
 from fedehr_shared.wire.payload import Arrays, Payload
 from fedehr_shared.wire.reports import TrainReport
-from fedehr_shared.wire.work import Phase, Work
+from fedehr_shared.wire.work import Work
 
 
 def answer(work: Work, location: SiteLocation) -> Payload:
@@ -54,8 +55,11 @@ def answer(work: Work, location: SiteLocation) -> Payload:
     data = SiteData(location, work.study, vocabulary)
     context = _context(work, location, data)
     report = _REPORTS[work.id.phase](context, data)
+    if isinstance(report, TrainReport):
+        report = ErrorFeedback(location.work, work).payload(report)
     if work.id.phase == "evaluation" or data.is_outdated:
         forget_study(location.work, work.study.digest)
+        forget_error_feedback(location.work, work.study.digest)
     if data.is_outdated:
         # Who was erased meanwhile must not be in an answer, nor in what is kept.
         raise WireError(
@@ -81,7 +85,7 @@ def _context(work: Work, location: SiteLocation, data: SiteData) -> RoundContext
     )
 
 
-def _pretrain(context: RoundContext, data: SiteData) -> Payload:
+def _pretrain(context: RoundContext, data: SiteData) -> TrainReport:
     subjects = data.pretraining()
     result = pretrain_round(context, subjects)
     metrics = _shares(data.store.back_off)
@@ -89,10 +93,10 @@ def _pretrain(context: RoundContext, data: SiteData) -> Payload:
     if context.study.objective.num_views == 1:
         # In two decimals: as for the shares, two vocabularies must not count a code's events.
         metrics["code_entropy"] = round(code_entropy(subjects), 2)
-    return _train_report("pretraining", context, subjects.rows.size, data.min_cell, result, metrics)
+    return _train_report(context, subjects.rows.size, data.min_cell, result, metrics)
 
 
-def _finetune(context: RoundContext, data: SiteData) -> Payload:
+def _finetune(context: RoundContext, data: SiteData) -> TrainReport:
     """Score the weights received on the tuning split, then train on the train split."""
     examples, tuning = data.training_examples(), data.examples(TUNING)
     study = context.study
@@ -103,7 +107,7 @@ def _finetune(context: RoundContext, data: SiteData) -> Payload:
     metrics = tuning_auroc(study, tuning, scores, data.min_cell)
     result = _answered(finetune_round(context, data.store, examples), context)
     metrics |= _shares(data.store.back_off)
-    return _train_report("finetuning", context, num_subjects, data.min_cell, result, metrics)
+    return _train_report(context, num_subjects, data.min_cell, result, metrics)
 
 
 def _evaluate(context: RoundContext, data: SiteData) -> Payload:
@@ -113,7 +117,11 @@ def _evaluate(context: RoundContext, data: SiteData) -> Payload:
     return report.to_payload()
 
 
-_REPORTS = {"pretraining": _pretrain, "finetuning": _finetune, "evaluation": _evaluate}
+_REPORTS: dict[str, Callable[[RoundContext, SiteData], TrainReport | Payload]] = {
+    "pretraining": _pretrain,
+    "finetuning": _finetune,
+    "evaluation": _evaluate,
+}
 
 
 def _scores(context: RoundContext, data: SiteData, examples: Examples) -> NDArray[np.float64]:
@@ -129,14 +137,13 @@ def _scores(context: RoundContext, data: SiteData, examples: Examples) -> NDArra
 
 
 def _train_report(
-    phase: Phase,
     context: RoundContext,
     num_subjects: int,
     min_cell: int,
     result: RoundResult,
     metrics: dict[str, float],
-) -> Payload:
-    report = TrainReport(
+) -> TrainReport:
+    return TrainReport(
         site=context.site,
         num_examples=told_count(num_subjects, min_cell),
         num_steps=result.num_steps,
@@ -145,9 +152,6 @@ def _train_report(
         moments=result.moments,
         metrics={**_done(result), **metrics},
     )
-    # Rounds an update that travels as int8: to the same bits each time a round is asked for.
-    seed = (context.study.digest, phase, context.round_number, context.site, "rounding")
-    return report.to_payload(context.study.exchange, derive_generator(*seed))
 
 
 def _answered(result: RoundResult, context: RoundContext) -> RoundResult:

@@ -1,6 +1,7 @@
 """bf16: the upper half of a float32, rounded to the nearest, to even where two are as near."""
 
 import numpy as np
+import torch
 
 from fedehr_shared.wire.codec.conversion import (
     BLOCK_ELEMENTS,
@@ -33,25 +34,21 @@ class Brain:
 
 class _Writer:
     def __init__(self, elements: Floats) -> None:
-        self._bits = elements.view(np.uint32)
         self._elements = elements
-        self._scratch = np.empty(min(elements.size, BLOCK_ELEMENTS), np.uint32)
+        self._bits = np.empty(min(elements.size, BLOCK_ELEMENTS), np.uint16)
 
     def prefix(self) -> bytes:
         return b""
 
     def block(self, start: int, stop: int) -> Bytes:
-        require_finite(self._elements[start:stop])
-        bits, scratch = self._bits[start:stop], self._scratch[: stop - start]
-        np.right_shift(bits, 16, out=scratch)
-        scratch &= 1
-        scratch += 0x7FFF
-        scratch += bits
-        scratch >>= 16
-        halves = scratch.astype(np.uint16)
-        if ((halves & _EXPONENT) == _EXPONENT).any():
+        # PyTorch takes no array that is read-only; in the cache a copy costs next to nothing.
+        block = self._elements[start:stop].copy()
+        require_finite(block)
+        bits = self._bits[: stop - start]
+        torch.from_numpy(bits).view(torch.bfloat16).copy_(torch.from_numpy(block))
+        if ((bits & _EXPONENT) == _EXPONENT).any():
             raise UnfitTensorError("holds a value too large for bf16")
-        return halves.view(np.uint8)
+        return bits.view(np.uint8)
 
 
 class _Reader:

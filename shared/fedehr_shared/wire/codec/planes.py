@@ -5,6 +5,7 @@ Apart, the former shrink by a third and the latter cost no time.
 """
 
 import struct
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
@@ -15,21 +16,20 @@ from fedehr_shared.wire.codec.conversion import Bytes, UnfitTensorError
 _LENGTH = struct.Struct("<I")
 _LEVEL = 1
 """Level 3 makes them no smaller and takes half as long again."""
-_SAMPLE_BYTES = 4096
+_UNSIGNED = {2: np.uint16, 4: np.uint32}
 _WORTH = 0.97
 """A plane that shrinks less is stored as it is."""
 
 
-def pack_block(block: Bytes, width: int) -> bytes:
+def pack_block(block: Bytes, width: int) -> Iterator[bytes | memoryview]:
     """The planes of a block of elements `width` bytes wide, each with its length before it.
 
     A plane of the length that it has unpacked is stored as it is.
     """
-    parts: list[bytes] = []
-    for plane in _planes(block, width):
+    for plane in _split(block, width):
         stored = _packed(plane)
-        parts += [_LENGTH.pack(len(stored)), stored]
-    return b"".join(parts)
+        yield _LENGTH.pack(len(stored))
+        yield stored
 
 
 def unpack_block(data: memoryview, num_elements: int, width: int) -> tuple[Bytes, int]:
@@ -40,36 +40,43 @@ def unpack_block(data: memoryview, num_elements: int, width: int) -> tuple[Bytes
     Raises:
         UnfitTensorError: the data are no such block.
     """
-    planes = np.empty((width, num_elements), np.uint8)
+    planes: list[Bytes] = []
     at = 0
-    for plane in planes:
+    for _ in range(width):
         if len(data) < at + _LENGTH.size:
             raise UnfitTensorError("ends too early")
         (length,) = _LENGTH.unpack_from(data, at)
         at += _LENGTH.size
         if length > num_elements or length > len(data) - at:
             raise UnfitTensorError("has a part that is longer than it may be")
-        plane[:] = _unpacked(data[at : at + length], num_elements)
+        planes.append(_unpacked(data[at : at + length], num_elements))
         at += length
+    return _joined(planes), at
+
+
+def _split(block: Bytes, width: int) -> Iterator[Bytes]:
+    """Whole elements shifted: a third of what copying every other byte costs."""
     if width == 1:
-        return planes[0], at
-    return np.ascontiguousarray(planes.T).reshape(-1), at
+        yield block
+        return
+    elements = block.view(_UNSIGNED[width])
+    for number in range(width):
+        yield (elements >> (8 * number)).astype(np.uint8)
 
 
-def _planes(block: Bytes, width: int) -> list[Bytes]:
-    if width == 1:
-        return [block]
-    return [np.ascontiguousarray(block[first::width]) for first in range(width)]
+def _joined(planes: Sequence[Bytes]) -> Bytes:
+    if len(planes) == 1:
+        return planes[0]
+    elements = planes[-1].astype(_UNSIGNED[len(planes)])
+    for plane in reversed(planes[:-1]):
+        elements <<= 8
+        elements |= plane
+    return elements.view(np.uint8)
 
 
-def _packed(plane: Bytes) -> bytes:
-    plain = plane.tobytes()
-    # Most of a large model does not shrink: a sample tells at a thirtieth of the cost.
-    sample = plain[:_SAMPLE_BYTES]
-    if len(_codec().compress(sample, asbytes=True)) > _WORTH * len(sample):
-        return plain
-    packed: bytes = _codec().compress(plain, asbytes=True)
-    return packed if len(packed) <= _WORTH * len(plain) else plain
+def _packed(plane: Bytes) -> bytes | memoryview:
+    packed: bytes = _codec().compress(plane, asbytes=True)
+    return packed if len(packed) <= _WORTH * plane.size else plane.data
 
 
 def _unpacked(stored: memoryview, num_bytes: int) -> Bytes:

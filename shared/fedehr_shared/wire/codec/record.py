@@ -6,7 +6,7 @@ what goes in and what comes out a few megabytes are needed, whatever the model's
 
 import io
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from fedehr_shared.wire.codec.conversion import (
     Bytes,
     Floats,
     UnfitTensorError,
+    Writer,
     require_finite,
 )
 from fedehr_shared.wire.codec.entry import Entry
@@ -126,18 +127,23 @@ def _write_body(
 ) -> Entry:
     start = buffer.tell()
     writer = entry.conversion.writer(elements, generator)
-    checksum = _put(buffer, writer.prefix(), 0)
-    for first in range(0, elements.size, BLOCK_ELEMENTS):
-        block = writer.block(first, min(first + BLOCK_ELEMENTS, elements.size))
-        stored = pack_block(block, entry.conversion.width) if entry.is_packed else block.data
-        checksum = _put(buffer, stored, checksum)
+    checksum = 0
+    for part in _parts(writer, entry):
+        buffer.write(part)
+        checksum = zlib.crc32(part, checksum)
     num_stored_bytes = buffer.tell() - start
     return replace(entry, num_stored_bytes=num_stored_bytes, checksum=checksum)
 
 
-def _put(buffer: io.BytesIO, data: bytes | memoryview, checksum: int) -> int:
-    buffer.write(data)
-    return zlib.crc32(data, checksum)
+def _parts(writer: Writer, entry: Entry) -> Iterator[bytes | memoryview]:
+    """A tensor's body, each part valid until the next one."""
+    yield writer.prefix()
+    for first in range(0, entry.num_elements, BLOCK_ELEMENTS):
+        block = writer.block(first, min(first + BLOCK_ELEMENTS, entry.num_elements))
+        if entry.is_packed:
+            yield from pack_block(block, entry.conversion.width)
+        else:
+            yield block.data
 
 
 def _read(entry: Entry, body: memoryview) -> NDArray[np.float32]:
