@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lora_models import KINDS, NUM_TOKENS, make_batch, make_model, make_study
 from torch._dynamo.utils import counters
 from torch.nn.attention.flex_attention import flex_attention
 
-from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
 from fedehr_shared.model.attention import flex
 from fedehr_shared.model.finetuning_model import FinetuningModel
@@ -19,46 +19,6 @@ from fedehr_shared.model.tuning.plan import is_adapter
 from fedehr_shared.model.weights import draw_first_weights, load_parameters, parameters_of
 from fedehr_shared.tokens.batch import EventBatch
 from fedehr_shared.tokens.places import Places
-
-NUM_TOKENS = 30
-LORA: dict[str, Any] = {"target_modules": ["q", "k", "v", "o", "gate", "up", "down"]}
-KINDS: dict[str, dict[str, Any]] = {
-    "lora": {**LORA, "rank": 3},
-    "stabilized": {**LORA, "rank": 5, "alpha": 3.0, "rank_stabilized": True},
-    "by_layer": {**LORA, "layer_ranks": [0, 2]},
-    "vera": {**LORA, "variant": "vera", "rank": 6},
-    "vera_by_layer": {**LORA, "variant": "vera", "layer_ranks": [4, 2]},
-}
-
-
-def make_study(lora: dict[str, Any] | None, seed: int = 3) -> StudyConfig:
-    tuning = {"tuning": "full", "wide": False} if lora is None else {"tuning": "lora"}
-    return StudyConfig.model_validate({
-        "name": "any", "seed": seed, "model": {"layers": 2, "hidden": 16, "heads": 2},
-        "finetuning": {"tasks": ["a", "b"], **tuning}, "lora": lora or {},
-    })  # fmt: skip
-
-
-def make_model(study: StudyConfig, *, trained: bool = True) -> FinetuningModel:
-    """With adapters as after some training."""
-    model = FinetuningModel(study, NUM_TOKENS).eval()
-    weights = draw_first_weights(model, study.seed)
-    generator = np.random.default_rng(5)
-    for name in weights if trained else ():
-        if is_adapter(name):
-            drawn = generator.normal(0, 1 / 3, weights[name].shape)
-            weights[name] = drawn.astype(np.float32)
-    load_parameters(model, weights)
-    return model
-
-
-def make_batch(lengths: tuple[int, ...] = (4, 1, 7), seed: int = 0) -> EventBatch:
-    generator = torch.Generator().manual_seed(seed)
-    num = sum(lengths)
-    ends = torch.tensor([0, *np.cumsum(lengths).tolist()])
-    whole = [torch.randint(0, n, (num,), generator=generator) for n in (NUM_TOKENS, 8, 4)]
-    real = [torch.rand(num, generator=generator) for _ in range(2)]
-    return EventBatch(whole[0], real[0] * 90, real[1], whole[1], whole[2], ends, ends.tolist())
 
 
 def _gradients(model: FinetuningModel, batch: EventBatch) -> dict[str, torch.Tensor]:
@@ -159,20 +119,23 @@ def test_autocast_computes_the_product_in_bf16(kind: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-@pytest.mark.parametrize("kind", ["lora", "vera"])
+@pytest.mark.parametrize("kind", ["lora", pytest.param("vera", marks=pytest.mark.long)])
 def test_adapted_blocks_compile_once_for_all_lengths(kind: str) -> None:
-    torch._dynamo.reset()
-    model = make_model(make_study(KINDS[kind]))
-    batches = [make_batch((5, 6)), make_batch((3, 2, 8)), make_batch((40,)), make_batch((9, 9))]
+    torch.compiler.reset()
+    model = make_model(make_study({**KINDS[kind], "target_modules": ["q", "v"]}))
+    batches = [make_batch((5, 6)), make_batch((3, 2, 8)), make_batch((40,))]
     expected = [_gradients(model, batch) for batch in batches]
     for block in model.encoder.blocks:
         block.compile(dynamic=True, backend="aot_eager")
     set_attention(model, "sdpa")
     num_graphs = []
     for batch, wanted in zip(batches, expected, strict=True):
-        for name, gradient in _gradients(model, batch).items():
-            torch.testing.assert_close(gradient, wanted[name], atol=1e-5, rtol=1e-4)
+        found = _gradients(model, batch)
+        assert found.keys() == wanted.keys()
+        for name, gradient in found.items():
+            assert float((gradient - wanted[name]).norm()) <= 1e-4 * float(wanted[name].norm())
         num_graphs.append(counters["stats"]["unique_graphs"])
+    torch.compiler.reset()
     assert num_graphs[0] == num_graphs[-1]
 
 
