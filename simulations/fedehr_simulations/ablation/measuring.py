@@ -11,6 +11,7 @@ from fedehr_client.answers.site_data import SiteData
 from fedehr_shared.config.study import StudyConfig
 from fedehr_simulations.ablation.figures import SiteLosses
 from fedehr_simulations.ablation.masked_loss import HeldOutMasks, NamingModel, Weights
+from fedehr_simulations.probe.binary_outcomes import BinaryOutcomes
 from fedehr_simulations.probe.encodings import encode_site, join_sites
 from fedehr_simulations.probe.frozen_encoder import FrozenEncoder
 from fedehr_simulations.probe.probing import ProbedTask, ProbeRules, probe_tasks
@@ -88,7 +89,8 @@ def _probe(
     num_tokens = weights["encoder.token_embedding.weight"].shape[0]
     encoder = FrozenEncoder(study.model, num_tokens, weights)
     encodings = join_sites([encode_site(encoder, site.data) for site in sites])
-    return probe_tasks(encodings, study.finetuning.tasks, probe_rules(study))
+    outcomes = BinaryOutcomes.of(study)
+    return probe_tasks(outcomes.asked(encodings), outcomes.names, probe_rules(study))
 
 
 def _digest(sites: Sequence[MeasuredSite]) -> str:

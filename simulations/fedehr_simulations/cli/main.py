@@ -9,8 +9,10 @@ from fedehr_simulations.cli.ablate import ablate
 from fedehr_simulations.cli.compare import compare
 from fedehr_simulations.cli.demo import demo
 from fedehr_simulations.cli.hospitals import hospitals
+from fedehr_simulations.cli.probe import probe
 from fedehr_simulations.cli.run import run as run_study
 from fedehr_simulations.cli.study import study
+from fedehr_simulations.cli.tune import tune
 
 app = typer.Typer(
     name="fedehr-sim",
@@ -30,6 +32,8 @@ app.command()(hospitals)
 app.command("run")(run_study)
 app.command()(compare)
 app.command()(ablate)
+app.command()(probe)
+app.command()(tune)
 app.command()(demo)
 app.add_typer(study)
 

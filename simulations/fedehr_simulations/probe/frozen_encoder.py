@@ -1,6 +1,6 @@
 """`FrozenEncoder`: a trained encoder that turns windows of tokens into one vector each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from fedehr_server.checkpoint import CheckpointFolder, load_weights
 from fedehr_shared.config.model import ModelConfig
+from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import CheckpointError
 from fedehr_shared.model.encoder import EventEncoder
-from fedehr_shared.model.finetuning_model import pool
+from fedehr_shared.model.heads.pooling import pool
+from fedehr_shared.model.lora.merging import merged
+from fedehr_shared.model.tuning.plan import is_adapter
 from fedehr_shared.model.weights import build_model
 from fedehr_shared.tokens.collate import collate
 from fedehr_shared.tokens.store import TokenStore
@@ -42,13 +45,34 @@ class FrozenEncoder:
 
         Shape: `[windows, hidden]`.
         """
-        parts = [np.empty((0, self._hidden))]
+        return self.encode_pooled(store, windows, (self._pooling,))[self._pooling]
+
+    def encode_pooled(
+        self, store: TokenStore, windows: Windows, poolings: Sequence[str]
+    ) -> dict[str, NDArray[np.float64]]:
+        """One vector a window for each way of pooling, at the cost of one.
+
+        Shape: each `[windows, hidden]`.
+        """
+        parts = {how: [np.empty((0, self._hidden))] for how in poolings}
         with torch.inference_mode():
             for begin in range(0, len(windows), _WINDOWS_A_BATCH):
                 batch = collate(store, windows[begin : begin + _WINDOWS_A_BATCH])
-                pooled = pool(self._encoder(batch), batch.cu_seqlens, self._pooling)
-                parts.append(pooled.double().numpy())
-        return np.concatenate(parts)
+                encoded = self._encoder(batch)
+                for how, own in parts.items():
+                    own.append(pool(encoded, batch.cu_seqlens, how).double().numpy())
+        return {how: np.concatenate(own) for how, own in parts.items()}
+
+
+def without_adapters(
+    weights: Mapping[str, NDArray[np.float32]], study: StudyConfig
+) -> Mapping[str, NDArray[np.float32]]:
+    """Weights with their adapters, if any, folded into the matrices.
+
+    Raises:
+        WireError: a tensor is missing.
+    """
+    return merged(weights, study) if any(map(is_adapter, weights)) else weights
 
 
 def last_weights(run_folder: Path) -> dict[str, NDArray[np.float32]]:

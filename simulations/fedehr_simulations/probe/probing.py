@@ -37,6 +37,21 @@ class ProbeRules:
     num_draws: int = 3
 
 
+@dataclass(frozen=True)
+class Question:
+    """A task, and with how many labels it is learnt.
+
+    Attributes:
+        task: its name.
+        column: of the labels.
+        num_labels: None: all of the train split.
+    """
+
+    task: str
+    column: int
+    num_labels: int | None
+
+
 class ProbeScore(Part):
     """AUROC on the held-out subjects of all sites."""
 
@@ -56,7 +71,7 @@ class ProbedTask:
         task: its name.
         num_labels: labels that each probe saw; None: all.
         labels: `[n]`, 0 or 1.
-        subjects: `[n]`, numbers of subjects from 0.
+        subjects: `[n]`, numbers of subjects from 0, the same for all tasks.
         scores: by draw `[n]`, log-odds.
     """
 
@@ -92,7 +107,10 @@ class ProbedTask:
 
 
 def probe_tasks(
-    encodings: Mapping[str, Encodings], tasks: Sequence[str], rules: ProbeRules
+    encodings: Mapping[str, Encodings],
+    tasks: Sequence[str],
+    rules: ProbeRules,
+    scored: str = HELD_OUT,
 ) -> tuple[ProbedTask, ...]:
     """Fit every task with every number of labels.
 
@@ -100,32 +118,54 @@ def probe_tasks(
         encodings: by split.
         tasks: names of the columns of the labels.
         rules: from how many labels.
+        scored: the split whose examples the probes score.
     """
     return tuple(
-        _probe(encodings, task, column, num_labels, rules.num_draws)
-        for column, task in enumerate(tasks)
-        for num_labels in rules.label_numbers
+        probe_question(encodings, question, rules.num_draws, scored)
+        for question in questions(tasks, rules.label_numbers)
     )
 
 
-def _probe(
+def questions(tasks: Sequence[str], label_numbers: Sequence[int | None]) -> tuple[Question, ...]:
+    """Every task with every number of labels."""
+    return tuple(
+        Question(task, column, num_labels)
+        for column, task in enumerate(tasks)
+        for num_labels in label_numbers
+    )
+
+
+def probe_question(
     encodings: Mapping[str, Encodings],
-    task: str,
-    column: int,
-    num_labels: int | None,
+    question: Question,
     num_draws: int,
+    scored: str = HELD_OUT,
 ) -> ProbedTask:
-    rows = drawn_rows(encodings[HELD_OUT].labels[:, column], None)
-    held_out = encodings[HELD_OUT].at(rows)
+    """Fit one task with one number of labels: one probe a draw of few labels.
+
+    Args:
+        encodings: by split.
+        question: which.
+        num_draws: of few labels.
+        scored: the split whose examples the probes score.
+    """
+    column, num_labels = question.column, question.num_labels
+    rows = drawn_rows(encodings[scored].labels[:, column], None)
+    told = encodings[scored].at(rows)
     scores: list[NDArray[np.float64]] = []
     for draw in range(1 if num_labels is None else num_draws):
         train, tuning = (
-            _labelled(encodings[split], column, num_labels, (split, task, draw))
+            _labelled(encodings[split], column, num_labels, (split, question.task, draw))
             for split in (TRAIN, TUNING)
         )
-        scores.append(fit_probe(train, tuning).score(held_out.vectors))
-    labels = held_out.labels[:, column]
-    return ProbedTask(task, num_labels, labels, held_out.subjects, tuple(scores))
+        scores.append(fit_probe(train, tuning).score(told.vectors))
+    return ProbedTask(
+        task=question.task,
+        num_labels=num_labels,
+        labels=told.labels[:, column],
+        subjects=encodings[scored].subjects[rows],
+        scores=tuple(scores),
+    )
 
 
 def _labelled(

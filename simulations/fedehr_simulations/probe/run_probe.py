@@ -8,8 +8,9 @@ from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import CheckpointError
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_simulations.outcome.finished_run import read_vocabulary, site_location
+from fedehr_simulations.probe.binary_outcomes import BinaryOutcomes
 from fedehr_simulations.probe.encodings import encode_site, join_sites
-from fedehr_simulations.probe.frozen_encoder import FrozenEncoder, last_weights
+from fedehr_simulations.probe.frozen_encoder import FrozenEncoder, last_weights, without_adapters
 from fedehr_simulations.probe.probing import ProbeRules, ProbeScore, probe_tasks
 
 
@@ -29,13 +30,15 @@ def probe_run(
         DataError: a site lacks a task, or a file is damaged.
     """
     study, vocabulary = read_study(run_folder), read_vocabulary(run_folder)
-    encoder = FrozenEncoder(study.model, vocabulary.num_tokens, last_weights(run_folder))
+    weights = without_adapters(last_weights(run_folder), study)
+    encoder = FrozenEncoder(study.model, vocabulary.num_tokens, weights)
     encodings = [
         encode_site(encoder, SiteData(site_location(study, site, work), study, vocabulary))
         for site in sites
     ]
     rules = rules or ProbeRules(study.vocabulary.min_cell, study.evaluation.num_bootstraps)
-    probed = probe_tasks(join_sites(encodings), study.finetuning.tasks, rules)
+    outcomes = BinaryOutcomes.of(study)
+    probed = probe_tasks(outcomes.asked(join_sites(encodings)), outcomes.names, rules)
     return tuple(task.score(rules) for task in probed)
 
 
