@@ -42,10 +42,11 @@ def test_a_task_that_no_site_has_ends_the_study(
     assert len(_events(tmp_path, "site_error")) == 3
 
 
-def test_a_site_without_the_task_is_left_out_and_the_rest_goes_on(
+def test_a_site_without_any_task_is_left_out_and_the_rest_goes_on(
     make_study: Any, copied_hospitals: Any, run_study_in_process: Any, tmp_path: Path
 ) -> None:
-    copied_hospitals.sites[2].labels_file("death").unlink()
+    for task in make_study().finetuning.tasks:
+        copied_hospitals.sites[2].labels_file(task).unlink()
     done = run_study_in_process(make_study(), copied_hospitals.sites, tmp_path)
     assert done.result["sites"] == ["hospital-1", "hospital-2"]
     assert [e["code"] for e in _events(tmp_path, "site_error")] == ["missing_task"]

@@ -1,5 +1,8 @@
 """A round of fine-tuning: one head a task on the pooled encoding."""
 
+from dataclasses import replace
+
+import numpy as np
 import torch
 
 from fedehr_client.training.examples import Examples
@@ -7,8 +10,10 @@ from fedehr_client.training.fitting import fit_round
 from fedehr_client.training.labelled_batches import LabelledBatch, LabelledBatches
 from fedehr_client.training.loop import RoundContext, RoundResult, RoundTrainer
 from fedehr_client.training.round_plan import RoundPlan
+from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.model.finetuning_model import FinetuningModel
 from fedehr_shared.model.heads.multitask import MultitaskLoss
+from fedehr_shared.model.heads.task_parts import TaskParts
 from fedehr_shared.model.tuning.plan import TuningPlan
 from fedehr_shared.model.weights import build_model
 from fedehr_shared.tokens.store import TokenStore
@@ -53,4 +58,17 @@ def finetune_round(context: RoundContext, store: TokenStore, examples: Examples)
     )
     context, budget = fit_round(context, PHASE, model, loss_of)
     batches = LabelledBatches(study, context.site, store, examples, plan.rows)
-    return trainer.run(context, batches, loss_of, plan=plan, budget=budget)
+    return _of_own_tasks(
+        trainer.run(context, batches, loss_of, plan=plan, budget=budget), study, examples
+    )
+
+
+def _of_own_tasks(result: RoundResult, study: StudyConfig, examples: Examples) -> RoundResult:
+    """What a round did, but nothing to the heads of tasks without a label: weight decay would
+    shrink them."""
+    is_trained = [not np.isnan(column).all() for column in examples.labels.T]
+    if all(is_trained):
+        return result
+    parts = TaskParts.of(study)
+    moments = None if result.moments is None else parts.without(result.moments, is_trained)
+    return replace(result, update=parts.without(result.update, is_trained), moments=moments)

@@ -90,8 +90,9 @@ def first_finetuning_state(
 
     What no round carries becomes the base, in the bits that sites will have of it.
 
-    Each head's bias starts at what the label counts alone say. From zero, AdamW would spend its first
-    steps lowering every weight that most subjects share, and a long record would look healthy.
+    Each head's bias starts at what the label counts alone say. From zero, AdamW would spend its
+    first steps lowering every weight that most subjects share, and a long record would look
+    healthy.
 
     Args:
         study: the study.

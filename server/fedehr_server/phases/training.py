@@ -3,14 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from fedehr_server.aggregation.adapter_aggregation import AdapterAggregation
 from fedehr_server.phases.model_state import ModelState
+from fedehr_server.phases.task_sums import SiteWeight, TaskSums
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
+from fedehr_shared.model.heads.task_parts import TaskParts
 from fedehr_shared.model.tuning.plan import TuningPlan, is_adapter
 from fedehr_shared.model.weights import check_tensors
 from fedehr_shared.vocabulary.resolution import STEP_NAMES
-from fedehr_shared.wire.fixed_point import FixedPointSum
 from fedehr_shared.wire.moments import moment_shapes
 from fedehr_shared.wire.payload import Arrays, Payload
 from fedehr_shared.wire.reports import ROUND_METRICS, TrainReport
@@ -65,6 +68,7 @@ class TrainingRound:
         answered: the weights that every site tells the change of.
         adapters: how the sites' adapters become one; None where there are none that travel.
         rounded: tensors as the wire rounds them.
+        parts: what belongs to single tasks; None: nothing does.
         declared: by site, the training subjects that it told in the vocabulary phase.
         moments: names and shapes of the moments that travel; empty where none do.
     """
@@ -75,12 +79,13 @@ class TrainingRound:
     moments: Mapping[str, tuple[int, ...]]
     adapters: AdapterAggregation | None = None
     rounded: Callable[[Arrays], Arrays] = dict
+    parts: TaskParts | None = None
     sites: dict[str, SiteNumbers] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin with empty sums."""
         total = sum(self.declared.values())
-        self._updates, self._moments = FixedPointSum(total), FixedPointSum(total)
+        self._updates, self._moments = TaskSums(total, self.parts), TaskSums(total, self.parts)
         self.aggregation_error: float | None = None
 
     def accept(self, payload: Payload) -> str:
@@ -99,14 +104,15 @@ class TrainingRound:
         check_tensors(report.update, self.shapes)
         moments = self._checked_moments(report)
         averaged, adapters = self._split(report.update)
-        self._updates.check(averaged, report.num_examples)
+        weight = SiteWeight.of(report, self.parts)
+        self._updates.check(averaged, weight)
         if moments is not None:
-            self._moments.check(moments, report.num_examples)
+            self._moments.check(moments, weight)
         if self.adapters is not None:
             self.adapters.add(report.site, adapters, report.num_examples)
         if moments is not None:
-            self._moments.add(moments, report.num_examples)
-        self._updates.add(averaged, report.num_examples)
+            self._moments.add(moments, weight)
+        self._updates.add(averaged, weight)
         self.sites[report.site] = SiteNumbers(
             report.num_examples, report.num_steps, report.loss, report.metrics
         )
@@ -118,8 +124,9 @@ class TrainingRound:
         Raises:
             TrainingError: the sites' adapters cannot be brought together.
         """
-        moments = self._moments.mean() if self.moments else None
-        after = self.state.moved(self._updates.mean(), moments)
+        moments = self._moments.mean(self._unchanged_moments()) if self.moments else None
+        unchanged, _ = self._split(_zeros(self.shapes))
+        after = self.state.moved(self._updates.mean(unchanged), moments)
         if self.adapters is None:
             return after
         done = self.adapters.close()
@@ -176,6 +183,13 @@ class TrainingRound:
             found[task] = self._weighted(told) if told else None
         return found
 
+    def _unchanged_moments(self) -> Arrays:
+        known = self.state.moments or {}
+        return {
+            **_zeros(self.moments),
+            **{name: known[name] for name in self.moments if name in known},
+        }
+
     def _split(self, update: Arrays) -> tuple[Arrays, Arrays]:
         """What is averaged, and the adapters, where these are brought together otherwise."""
         if self.adapters is None:
@@ -197,3 +211,7 @@ class TrainingRound:
         # Sites in order of their names: a sum of floats depends on its order.
         ordered = [values[site] for site in sorted(values)]
         return sum(v * w for v, w in ordered) / max(1, sum(w for _, w in ordered))
+
+
+def _zeros(shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
+    return {name: np.zeros(shape, dtype=np.float32) for name, shape in shapes.items()}
