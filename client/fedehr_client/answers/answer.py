@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fedehr_client.answers.base_store import BaseStore
 from fedehr_client.answers.evaluation import evaluation_report, tuning_auroc
 from fedehr_client.answers.site_data import SiteData, keep_vocabulary
+from fedehr_client.answers.task_numbers import label_numbers, tuning_losses
 from fedehr_client.compute.compute import choose_compute
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training.entropy import code_entropy
@@ -78,6 +79,7 @@ def _context(work: Work, location: SiteLocation, data: SiteData) -> RoundContext
         moments=work.moments,
         compute=choose_compute(location.compute, work.study),
         min_cell=data.min_cell,
+        balance=work.balance,
         local_state=LocalState(
             location.work, work.study.digest, work.id.phase, work.vocabulary_digest
         ),
@@ -105,6 +107,8 @@ def _finetune(context: RoundContext, data: SiteData) -> TrainReport:
     num_subjects = np.unique(rows[rows >= 0]).size
     scores = _scores(context, data, tuning)
     metrics = tuning_auroc(study, tuning, scores, data.min_cell)
+    metrics |= tuning_losses(study, tuning, scores, context.balance, data.min_cell)
+    metrics |= label_numbers(study, examples, rows >= 0, data.min_cell)
     result = _answered(finetune_round(context, data.store, examples), context)
     metrics |= _shares(data.store.back_off)
     return _train_report(context, num_subjects, data.min_cell, result, metrics)
