@@ -13,6 +13,7 @@ from fedehr_server.phases.model_state import (
     first_pretraining_state,
     reused_state,
 )
+from fedehr_server.phases.task_weights import DynamicWeights
 from fedehr_server.phases.training import TrainingRound, answered_names, travelling_moments
 from fedehr_server.phases.vocabulary import VocabularyPhase
 from fedehr_server.progress import ProgressLog, write_json
@@ -20,9 +21,11 @@ from fedehr_server.training_record import TrainingRecord
 from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
+from fedehr_shared.model.heads.task_parts import TaskParts
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_shared.wire.codec.rounding import rounded
 from fedehr_shared.wire.payload import Arrays, Payload
+from fedehr_shared.wire.task_balance import TaskBalance
 from fedehr_shared.wire.work import Work, WorkId
 
 
@@ -45,6 +48,7 @@ class StudyRun:
         self._models = models
         self._vocabulary_phase = VocabularyPhase(study)
         self._evaluation = EvaluationPhase(study)
+        self._task_weights = DynamicWeights(study)
         self._vocabulary: Vocabulary | None = None
         self._state: ModelState | None = None
         self._round: TrainingRound | None = None
@@ -101,6 +105,7 @@ class StudyRun:
             base_digest=state.base.digest,
             fold=state.base.fold,
             fold_from=state.base.fold_from,
+            balance=self._balance(work_id),
             vocabulary_digest=vocabulary.digest,
             vocabulary_json=vocabulary.to_json() if first_round or again else "",
         ).to_payload()
@@ -182,6 +187,8 @@ class StudyRun:
         numbers = {"loss": done.loss, "auroc": None, **done.means, "sites": done.done}
         if done.aggregation_error is not None:
             numbers["aggregation_error"] = done.aggregation_error
+        if work.phase == "finetuning":
+            self._task_weights.add([own.metrics for _, own in sorted(done.sites.items())])
         if work.phase == "pretraining":
             self.pretraining_loss.append(done.loss)
             if work.round == self._study.pretraining.rounds:
@@ -204,7 +211,13 @@ class StudyRun:
                 rounded=self._rounded,
             ),
             self._rounded,
+            TaskParts.of(self._study) if work.phase == "finetuning" else None,
         )
+
+    def _balance(self, work: WorkId) -> TaskBalance:
+        if work.phase != "finetuning":
+            return TaskBalance()
+        return TaskBalance(self._task_weights.weights, self._vocabulary_phase.class_shares)
 
     def _rounded(self, tensors: Arrays) -> Arrays:
         """Tensors as sites receive them."""
