@@ -24,6 +24,8 @@ _LEAST_EXPONENT, _GREATEST_EXPONENT = -113, 126
 """Those of the greatest float32, and the greatest whose inverse is a normal float32."""
 _TOP = 15
 """The largest element goes between 2^14 and 2^15: rounded up it is still a half."""
+_LARGEST = 2.0**128 * (1 - 2.0**-11)
+"""Rounded to 11 bits, what is above would be no float32 any more."""
 
 
 class Half:
@@ -54,6 +56,8 @@ class _Writer:
             raise UnfitTensorError("holds NaN or infinity")
         fitting = _TOP - int(np.frexp(largest)[1]) if largest else 0
         self._exponent = min(max(fitting, _LEAST_EXPONENT), _GREATEST_EXPONENT)
+        if largest > _LARGEST:
+            raise UnfitTensorError("holds a value too large for fp16")
         self._elements = elements
         size = min(elements.size, BLOCK_ELEMENTS)
         self._scaled = np.empty(size, np.float32)
