@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -63,3 +64,20 @@ def adapted_matrices(study: StudyConfig) -> list[AdaptedMatrix]:
         if lora.rank_of(layer)
         for name in lora.target_modules
     ]
+
+
+def check_has_adapters(study: StudyConfig) -> None:
+    """Refuse a study whose run has no adapters of the federation.
+
+    Raises:
+        ConfigError: saying why.
+    """
+    if study.finetuning.tuning != "lora":
+        raise ConfigError(
+            f"the study has [finetuning] tuning = '{study.finetuning.tuning}', and so no adapters. "
+            "Name a run with tuning = 'lora'."
+        )
+    if "adapters" in study.finetuning.local_parts:
+        raise ConfigError(
+            "the study keeps adapters at the sites ([finetuning] local_parts): the run has none."
+        )

@@ -6,7 +6,7 @@ from typing import Any
 
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import ConfigError, DataError
-from fedehr_shared.model.lora.adapted_matrices import adapted_matrices
+from fedehr_shared.model.lora.adapted_matrices import adapted_matrices, check_has_adapters
 
 _ENCODER = "encoder."
 _NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")
@@ -74,15 +74,7 @@ def check_exportable(study: StudyConfig) -> None:
     Raises:
         ConfigError: saying which setting stands against it.
     """
-    if study.finetuning.tuning != "lora":
-        raise ConfigError(
-            f"the study has [finetuning] tuning = '{study.finetuning.tuning}', and so no adapters. "
-            "Name a run with tuning = 'lora'."
-        )
-    if "adapters" in study.finetuning.local_parts:
-        raise ConfigError(
-            "the study keeps adapters at the sites ([finetuning] local_parts): the run has none."
-        )
+    check_has_adapters(study)
     ranks = {matrix.rank for matrix in adapted_matrices(study)}
     if study.lora.variant == "vera" and len(ranks) > 1:
         raise ConfigError(

@@ -1,0 +1,1 @@
+"""Adapters of finished runs: taken out, put in, merged."""
