@@ -212,6 +212,7 @@ class StudyRun:
             ),
             self._rounded,
             TaskParts.of(self._study) if work.phase == "finetuning" else None,
+            self._study.exchange,
         )
 
     def _balance(self, work: WorkId) -> TaskBalance:

@@ -8,6 +8,7 @@ import numpy as np
 from fedehr_server.aggregation.adapter_aggregation import AdapterAggregation
 from fedehr_server.phases.model_state import ModelState
 from fedehr_server.phases.task_sums import SiteWeight, TaskSums
+from fedehr_shared.config.exchange import ExchangeConfig
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
 from fedehr_shared.model.heads.task_parts import TaskParts
@@ -69,6 +70,7 @@ class TrainingRound:
         adapters: how the sites' adapters become one; None where there are none that travel.
         rounded: tensors as the wire rounds them.
         parts: what belongs to single tasks; None: nothing does.
+        exchange: how the study's tensors travel; None: in any way.
         declared: by site, the training subjects that it told in the vocabulary phase.
         moments: names and shapes of the moments that travel; empty where none do.
     """
@@ -80,6 +82,7 @@ class TrainingRound:
     adapters: AdapterAggregation | None = None
     rounded: Callable[[Arrays], Arrays] = dict
     parts: TaskParts | None = None
+    exchange: ExchangeConfig | None = None
     sites: dict[str, SiteNumbers] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -94,7 +97,9 @@ class TrainingRound:
         Raises:
             WireError: the answer is malformed or does not fit the weights; nothing is added.
         """
-        report = TrainReport.from_payload(payload, self.shapes, self.moments or None)
+        report = TrainReport.from_payload(
+            payload, self.shapes, self.moments or None, self.exchange
+        )
         if report.site in self.sites:
             raise WireError(f"two nodes call themselves site '{report.site}'.")
         if report.num_examples > self.declared.get(report.site, 0):

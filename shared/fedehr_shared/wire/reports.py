@@ -74,6 +74,7 @@ class TrainReport:
         payload: Payload,
         shapes: Mapping[str, tuple[int, ...]] | None = None,
         moment_shapes: Mapping[str, tuple[int, ...]] | None = None,
+        exchange: ExchangeConfig | None = None,
     ) -> "TrainReport":
         """Read an answer.
 
@@ -81,6 +82,7 @@ class TrainReport:
             payload: what came.
             shapes: of the update that was asked for; None: any.
             moment_shapes: of the moments; None: any.
+            exchange: the dtypes that the study says; None: any.
 
         Raises:
             WireError: a record is missing or wrong, or a number is none that training finds.
@@ -100,13 +102,17 @@ class TrainReport:
             if not 0 <= number <= _MOST:
                 raise WireError(f"the answer's {name} is below 0 or beyond all bounds.")
         moments = payload.tensors.get("moments")
+        dtype = None if exchange is None else exchange.dtype
+        state_dtype = None if exchange is None else exchange.state_dtype
         return cls(
             site=payload.text("report", "site"),
             num_examples=num_examples,
             num_steps=num_steps,
             loss=loss,
-            update=decode(payload.tensors["update"], shapes=shapes),
-            moments=None if moments is None else decode(moments, shapes=moment_shapes),
+            update=decode(payload.tensors["update"], shapes=shapes, dtype=dtype),
+            moments=None
+            if moments is None
+            else decode(moments, shapes=moment_shapes, dtype=state_dtype),
             metrics=metrics,
         )
 
