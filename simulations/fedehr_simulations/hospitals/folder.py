@@ -4,6 +4,7 @@ DIR/federation.json `truth`  conditions, effects and the oracle's AUROC by task
 DIR/truth.parquet            the true probability of each subject and task
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fedehr_shared.config.task import TaskConfig
+from fedehr_shared.meds.labels import Labels, label_table
 from fedehr_shared.meds.new_folder import new_folder
-from fedehr_shared.meds.schema import LABELS_SCHEMA
 from fedehr_shared.meds.writer import write_federation_file, write_site
 from fedehr_simulations.hospitals.events import EventMaker
-from fedehr_simulations.hospitals.outcomes import COIN, TASKS
+from fedehr_simulations.hospitals.further_outcomes import FURTHER_TASKS
+from fedehr_simulations.hospitals.oracle import DESCRIPTIONS, describe_further, describe_task
+from fedehr_simulations.hospitals.outcomes import TASKS
 from fedehr_simulations.hospitals.plan import HospitalsPlan
 from fedehr_simulations.hospitals.population import Hospitals, make_hospitals
 from fedehr_simulations.hospitals.visits import PREDICTION_HOURS, to_time
 
 TRUTH_FILE = "truth.parquet"
-DESCRIPTIONS = {
-    "death": "death in the index visit, predicted 24 hours into it",
-    "long_stay": "index visit longer than 7 days, predicted 24 hours into it",
-    COIN: "negative control: a coin toss, so that an honest AUROC is 0.5",
-}
 
 
 def write_hospitals(path: Path, plan: HospitalsPlan) -> dict[str, Any]:
@@ -35,7 +34,8 @@ def write_hospitals(path: Path, plan: HospitalsPlan) -> dict[str, Any]:
 
     Returns:
         What was made: `sites` (name, num_subjects, num_events, prevalence by task) and
-        `tasks` (prevalence, oracle_auroc, oracle_auroc_held_out).
+        `tasks` (prevalence, oracle_auroc, oracle_auroc_held_out) and `further_tasks` (what
+        `[tasks.NAME]` says of them, and the oracle's score).
 
     Raises:
         DataError: `path` exists already.
@@ -47,17 +47,21 @@ def write_hospitals(path: Path, plan: HospitalsPlan) -> dict[str, Any]:
             _write_one(folder / name, made, index, events)
             for index, name in enumerate(plan.site_names)
         ]
-        tasks = {task: _describe_task(made, task) for task in TASKS}
+        tasks = {task: describe_task(made, task) for task in TASKS}
+        further = describe_further(made)
         pq.write_table(_truth_table(made), folder / TRUTH_FILE, compression="zstd")
-        write_federation_file(folder, _federation_content(made, tasks))
-    return {"sites": sites, "tasks": tasks}
+        write_federation_file(folder, _federation_content(made, tasks, further))
+    return {"sites": sites, "tasks": tasks, "further_tasks": further}
 
 
 def _write_one(folder: Path, made: Hospitals, site: int, events: pa.Table) -> dict[str, Any]:
     members = made.patients.site == site
     subjects = pa.array(made.patients.subject_id[members])
     own = events.filter(pc.is_in(events.column("subject_id"), value_set=subjects))
-    labels = {task: _labels_table(made, task, members) for task in TASKS}
+    labels = {
+        task: label_table(_labels(made, own, members), config)
+        for task, config, own in _labels_by_task(made)
+    }
     dataset = {
         "dataset_name": f"synthetic hospitals, seed {made.plan.seed}, {folder.name}",
         "etl_name": "fedehr-sim hospitals",
@@ -81,34 +85,24 @@ def _write_one(folder: Path, made: Hospitals, site: int, events: pa.Table) -> di
     }
 
 
-def _labels_table(made: Hospitals, task: str, members: NDArray[np.bool_]) -> pa.Table:
-    order = np.argsort(made.patients.subject_id[members])
+def _labels_by_task(
+    made: Hospitals,
+) -> Iterator[tuple[str, TaskConfig, NDArray[np.bool_] | NDArray[np.float64]]]:
+    for task in TASKS:
+        yield task, TaskConfig(), made.outcomes.label[task]
+    for task, config in FURTHER_TASKS.items():
+        yield task, config, made.further.label[task]
+
+
+def _labels(
+    made: Hospitals, values: NDArray[np.bool_] | NDArray[np.float64], members: NDArray[np.bool_]
+) -> Labels:
     prediction = to_time(made.visits.index_start_hours[members] + PREDICTION_HOURS)
-    columns = {
-        "subject_id": made.patients.subject_id[members][order],
-        "prediction_time": prediction[order],
-        "boolean_value": made.outcomes.label[task][members][order],
-    }
-    return pa.table(columns, schema=LABELS_SCHEMA)
-
-
-def _describe_task(made: Hospitals, task: str) -> dict[str, float | None]:
-    held_out = made.is_held_out
-    label, probability = made.outcomes.label[task], made.outcomes.probability[task]
-    return {
-        "prevalence": round(float(label.mean()), 4),
-        "oracle_auroc": _auroc(label, probability),
-        "oracle_auroc_held_out": _auroc(label[held_out], probability[held_out]),
-    }
-
-
-def _auroc(label: NDArray[np.bool_], probability: NDArray[np.float64]) -> float | None:
-    """The oracle's AUROC; None where only one class occurs."""
-    from sklearn.metrics import roc_auc_score
-
-    if label.all() or not label.any():
-        return None
-    return round(float(roc_auc_score(label, probability)), 4)
+    return Labels(
+        subject_ids=made.patients.subject_id[members],
+        prediction_times=prediction.astype(np.int64),
+        values=values[members].astype(np.float32),
+    )
 
 
 def _truth_table(made: Hospitals) -> pa.Table:
@@ -121,7 +115,9 @@ def _truth_table(made: Hospitals) -> pa.Table:
     return pa.table(columns).sort_by("subject_id")
 
 
-def _federation_content(made: Hospitals, tasks: dict[str, Any]) -> dict[str, Any]:
+def _federation_content(
+    made: Hospitals, tasks: dict[str, Any], further: dict[str, Any]
+) -> dict[str, Any]:
     plan, conditions = made.plan, made.conditions
     mix = conditions.mix.round(4)
     return {
@@ -137,6 +133,7 @@ def _federation_content(made: Hospitals, tasks: dict[str, Any]) -> dict[str, Any
             }
             for task, about in tasks.items()
         },
+        "further_tasks": further,
         "truth": {
             "tasks": tasks,
             "interaction": list(conditions.interaction),

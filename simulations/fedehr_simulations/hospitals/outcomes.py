@@ -47,18 +47,19 @@ def _true_probability(
     signal += INTERACTION_EFFECT * severity[:, first] * severity[:, second]
     signal += AGE_EFFECT * (patients.age_years - MEAN_AGE_YEARS) / SD_AGE_YEARS
     signal = SIGNAL_SD * (signal - signal.mean()) / signal.std()
-    return _sigmoid(signal + _intercept(signal, prevalence))
+    return sigmoid(signal + find_intercept(signal, prevalence))
 
 
-def _intercept(signal: NDArray[np.float64], prevalence: float) -> float:
+def find_intercept(signal: NDArray[np.float64], prevalence: float) -> float:
     """The intercept at which the mean probability is `prevalence`, by bisection."""
     low, high = -30.0, 30.0
     for _ in range(60):
         middle = (low + high) / 2
-        too_many = _sigmoid(signal + middle).mean() > prevalence
+        too_many = sigmoid(signal + middle).mean() > prevalence
         low, high = (low, middle) if too_many else (middle, high)
     return (low + high) / 2
 
 
-def _sigmoid(value: NDArray[np.float64]) -> NDArray[np.float64]:
+def sigmoid(value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The chance that belongs to log-odds."""
     return np.asarray(1.0 / (1.0 + np.exp(-value)), dtype=np.float64)

@@ -9,6 +9,7 @@ from fedehr_shared.meds.schema import HELD_OUT
 from fedehr_shared.meds.splits import split_subjects
 from fedehr_simulations.hospitals.catalog import Catalog, plant_catalog
 from fedehr_simulations.hospitals.conditions import Conditions, plant_conditions
+from fedehr_simulations.hospitals.further_outcomes import FurtherOutcomes, draw_further_outcomes
 from fedehr_simulations.hospitals.outcomes import Outcomes, draw_outcomes
 from fedehr_simulations.hospitals.patients import Patients, draw_patients
 from fedehr_simulations.hospitals.plan import HospitalsPlan
@@ -25,6 +26,7 @@ class Hospitals:
     patients: Patients
     visits: Visits
     outcomes: Outcomes
+    further: FurtherOutcomes
     is_held_out: NDArray[np.bool_]
 
     @property
@@ -38,14 +40,16 @@ def make_hospitals(plan: HospitalsPlan) -> Hospitals:
     conditions = plant_conditions(plan)
     patients = draw_patients(plan, conditions)
     outcomes = draw_outcomes(plan, conditions, patients)
+    visits = draw_visits(plan, patients, outcomes)
     splits = split_subjects(patients.subject_id.tolist(), split_key_of(plan))
     return Hospitals(
         plan=plan,
         conditions=conditions,
         catalog=plant_catalog(plan, conditions),
         patients=patients,
-        visits=draw_visits(plan, patients, outcomes),
+        visits=visits,
         outcomes=outcomes,
+        further=draw_further_outcomes(plan, outcomes, visits),
         is_held_out=np.array(splits) == HELD_OUT,
     )
 
