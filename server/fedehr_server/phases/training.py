@@ -97,9 +97,7 @@ class TrainingRound:
         Raises:
             WireError: the answer is malformed or does not fit the weights; nothing is added.
         """
-        report = TrainReport.from_payload(
-            payload, self.shapes, self.moments or None, self.exchange
-        )
+        report = TrainReport.from_payload(payload, self.shapes, self.moments or None, self.exchange)
         if report.site in self.sites:
             raise WireError(f"two nodes call themselves site '{report.site}'.")
         if report.num_examples > self.declared.get(report.site, 0):
