@@ -61,11 +61,12 @@ def _command(*words: Any) -> Done:
     return Done(done.exit_code, done.stdout, done.stderr)
 
 
-def _process(*words: Any) -> subprocess.CompletedProcess[str]:
+def _process(*words: Any) -> Done:
     program = Path(sys.executable).with_name("fedehr-server")
-    return subprocess.run(
+    done = subprocess.run(
         [program, "adapters", *map(str, words)], capture_output=True, text=True, check=False
     )
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def _weights(run: Path) -> Any:
@@ -126,9 +127,8 @@ def test_a_merged_run_predicts_the_same(run: Path, hospitals: Any, tmp_path: Pat
     for one, other in zip(first, second, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
     # The adapters moved the outputs, so that the equality says something.
-    folded = [
-        n for n in _weights(merged) if not np.array_equal(_weights(run)[n], _weights(merged)[n])
-    ]
+    before, after = _weights(run), _weights(merged)
+    folded = [name for name in after if not np.array_equal(before[name], after[name])]
     assert {name.split(".")[-2] for name in folded} == {"q", "v", "down"}
 
 

@@ -38,6 +38,20 @@ def _finetuned(wide: bool) -> tuple[torch.nn.Module, Callable[..., Any]]:
     return model, loss
 
 
+def _adapted(variant: str) -> tuple[torch.nn.Module, Callable[..., Any]]:
+    lora = {"variant": variant, "rank": 3, "target_modules": ["q", "v", "o", "gate", "down"]}
+    study = StudyConfig.model_validate({
+        "name": "any", "model": MODEL.model_dump(), "lora": lora,
+        "finetuning": {"tasks": ["a"], "tuning": "lora"},
+    })  # fmt: skip
+    model = FinetuningModel(study, NUM_TOKENS)
+
+    def loss(weights: dict[str, torch.Tensor], *columns: torch.Tensor) -> Any:
+        return functional_call(model, weights, (_stream(*columns),)).square().sum()
+
+    return model, loss
+
+
 def _pretrained() -> tuple[torch.nn.Module, Callable[..., Any]]:
     model, positions = PretrainingModel(MODEL, ObjectiveConfig(), NUM_TOKENS), torch.tensor([1, 5])
 
@@ -50,7 +64,16 @@ def _pretrained() -> tuple[torch.nn.Module, Callable[..., Any]]:
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
-@pytest.mark.parametrize("make", [_pretrained, lambda: _finetuned(False), lambda: _finetuned(True)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        _pretrained,
+        lambda: _finetuned(False),
+        lambda: _finetuned(True),
+        lambda: _adapted("lora"),
+        lambda: _adapted("vera"),
+    ],
+)
 def test_gradients_of_all_subjects_at_once_are_those_of_each(
     make: Callable[[], tuple[torch.nn.Module, Callable[..., Any]]],
 ) -> None:
