@@ -53,6 +53,8 @@ class StudyRun:
         self._state: ModelState | None = None
         self._round: TrainingRound | None = None
         self._round_began = 0.0
+        # A round's requests hold the same tensors for every site.
+        self._encoded: dict[str, bytes] = {}
         self.pretraining_loss: list[float] = []
         self.pretrained_model = study.pretraining.reuse
         self.sites: list[str] = []
@@ -64,6 +66,7 @@ class StudyRun:
     def open(self, work: WorkId, num_sites: int) -> None:
         """Begin a round."""
         self._round_began = self._log.seconds
+        self._encoded = {}
         if work.round == 1:
             self._log.write(
                 "phase",
@@ -108,7 +111,7 @@ class StudyRun:
             balance=self._balance(work_id),
             vocabulary_digest=vocabulary.digest,
             vocabulary_json=vocabulary.to_json() if first_round or again else "",
-        ).to_payload()
+        ).to_payload(self._encoded)
 
     def accept(self, work: WorkId, payload: Payload) -> str:
         """Take an answer; the site's name.
