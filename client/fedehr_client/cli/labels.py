@@ -46,6 +46,7 @@ class LabelKind(StrEnum):
     BINARY = "binary"
     MULTICLASS = "multiclass"
     REGRESSION = "regression"
+    TIME_TO_EVENT = "time_to_event"
 
 
 @app.callback()
@@ -113,7 +114,10 @@ def import_file(
     folder: Annotated[Path, typer.Argument(metavar="SITE", help="A site folder.")],
     file: Annotated[
         Path,
-        typer.Argument(metavar="CSV", help="Columns subject_id, prediction_time, value."),
+        typer.Argument(
+            metavar="CSV",
+            help="Columns subject_id, prediction_time, value; for times to an event also event.",
+        ),
     ],
     *,
     task: Annotated[str, typer.Option("--task", help="The task's name.")],
@@ -163,7 +167,7 @@ def import_file(
             reading=FileReading(timezone, max_bad_share, identity),
         )
     if as_json:
-        print_json({"task": task, **given, "leakage": report.to_dict() if report else None})
+        print_json({"task": task, **given, "leakage": report.to_dict()})
         return
     bad = [
         (reason.replace("_", " "), f"{told['num']:,}", _numbers(told["rows"]))
@@ -171,9 +175,7 @@ def import_file(
     ]
     out.print(_table("rows left out", ("reason", "rows", "row numbers"), bad))
     out.print(f"{given['num']:,} labels of task '{task}' from {given['num_rows']:,} rows")
-    if report is None:
-        out.print("not tested for leaks: only binary labels are")
-    elif not report.has_enough:
+    if not report.has_enough:
         out.print("too few labels to test rules on them")
 
 

@@ -96,13 +96,15 @@ class CompetingConfig(Section):
     """`[competing]`: after such an event the outcome can no longer happen."""
 
     codes: CodePattern
-    label: Literal["false", "exclude"] = "false"
+    label: Literal["false", "exclude", "censor"] = "false"
+    """Of times to an event: `false`: without one to the window's end; `censor`: to its time."""
 
 
 class CensoringConfig(Section):
     """`[censoring]`: until when a subject is observed.
 
-    No outcome, and not observed to the window's end: no label.
+    No outcome, and not observed to the window's end: no label; of times to an event one that
+    is censored then.
     """
 
     until: Literal["dataset_end", "last_event", "codes", "none"] = "none"
@@ -122,7 +124,8 @@ class TaskDefinition(Section):
 
     name: Name
     description: Annotated[str, Field(min_length=1, max_length=2_000)]
-    kind: Literal["binary"] = "binary"
+    kind: Literal["binary", "time_to_event"] = "binary"
+    """`time_to_event`: the hours to the first outcome, or to the end of what is known."""
     template: bool = False
     """To be copied and filled in, not to be used as it is."""
     index: IndexConfig
@@ -138,10 +141,19 @@ class TaskDefinition(Section):
             raise ValueError('at = "end_of_visit" needs horizon_hours: the stay is over by then')
         return self
 
+    @model_validator(mode="after")
+    def _a_time_has_an_event(self) -> "TaskDefinition":
+        if self.kind == "time_to_event":
+            if self.outcome.codes is None:
+                raise ValueError("kind 'time_to_event' needs [outcome] codes: an event with a time")
+        elif self.competing is not None and self.competing.label == "censor":
+            raise ValueError("[competing] label 'censor' belongs to kind 'time_to_event'")
+        return self
+
 
 class ImportedTask(Section):
     """What stands beside labels that came from a file."""
 
     name: Name
-    kind: Literal["binary", "multiclass", "regression"]
+    kind: Literal["binary", "multiclass", "regression", "time_to_event"]
     source: Literal["file"] = "file"

@@ -1,4 +1,5 @@
-"""Labels that a hospital already has, from a CSV: `subject_id, prediction_time, value`.
+"""Labels that a hospital already has, from a CSV: `subject_id, prediction_time, value`, and for
+times to an event `event`: whether it was seen after so many hours, or nothing until then.
 
 Every row must hold; one that does not is left out, counted by reason and listed by its number
 (the first row after the header is 1), never by its content.
@@ -20,8 +21,10 @@ from fedehr_shared.errors import DataError, UsageError
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.reader import read_splits
 
-Kind = Literal["binary", "multiclass", "regression"]
+Kind = Literal["binary", "multiclass", "regression", "time_to_event"]
 COLUMNS = ("subject_id", "prediction_time", "value")
+EVENT = "event"
+"""The further column of times to an event."""
 REASONS = ("unknown_subject", "bad_time", "bad_value", "repeated_subject")
 """A bad row counts under the first that holds; of a subject's rows the first stands."""
 NUM_LISTED = 100
@@ -88,13 +91,15 @@ def read_label_file(file: Path, site: SiteFolder, kind: Kind, reading: FileReadi
         DataError: the file is missing or malformed, or too many rows are bad.
         UsageError: there is no such time zone, or the site's times are local.
     """
-    frame = _read_frame(file)
+    frame = _read_frame(file, columns_of(kind))
     zone = _zone_of(site, reading.timezone)
     numbers = [subject_id_of(text, reading.identity) for text in frame["subject_id"]]
     subjects = pd.Series(pd.array(numbers, "Int64"))
     known = subjects.isin(list(read_splits(site))).fillna(False)
     times = parse_times(frame["prediction_time"], zone)
     values, is_value = _parse_values(frame["value"], kind)
+    events, is_event = _parse_events(frame, kind)
+    is_value = is_value & is_event
     is_good = known.to_numpy(dtype=bool) & (times != NO_TIME) & is_value
     repeated = np.zeros(len(frame), dtype=bool)
     repeated[is_good] = subjects[is_good].duplicated().to_numpy()
@@ -104,14 +109,21 @@ def read_label_file(file: Path, site: SiteFolder, kind: Kind, reading: FileReadi
     bad = {reason: (np.flatnonzero(reasons == reason) + 1).tolist() for reason in REASONS}
     keep = reasons == ""
     result = FileLabels(
-        _table(subjects[keep].to_numpy(np.int64), times[keep], values[keep], kind), len(frame), bad
+        _table(subjects[keep].to_numpy(np.int64), times[keep], values[keep], events[keep], kind),
+        len(frame),
+        bad,
     )
     if result.num_bad > reading.max_bad_share * len(frame):
         raise DataError(_refusal(file, result, reading.max_bad_share))
     return result
 
 
-def _read_frame(file: Path) -> pd.DataFrame:
+def columns_of(kind: Kind) -> tuple[str, ...]:
+    """The header of a file."""
+    return (*COLUMNS, EVENT) if kind == "time_to_event" else COLUMNS
+
+
+def _read_frame(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             # Rows with more fields than the header would lose them with a warning alone.
@@ -124,19 +136,19 @@ def _read_frame(file: Path) -> pd.DataFrame:
     except (ValueError, EOFError, pd.errors.ParserWarning):
         # Their texts quote the file.
         raise DataError(
-            f"{file} is not a well-formed CSV in UTF-8 with the header {','.join(COLUMNS)}. "
+            f"{file} is not a well-formed CSV in UTF-8 with the header {','.join(columns)}. "
             "Write it again."
         ) from None
     frame = frame.rename(columns=lambda name: str(name).strip().lower())
-    missing = [name for name in COLUMNS if list(frame.columns).count(name) != 1]
+    missing = [name for name in columns if list(frame.columns).count(name) != 1]
     if missing:
         raise DataError(
             f"{file} must have the column(s) {', '.join(missing)} once. Its header should be "
-            f"{','.join(COLUMNS)}."
+            f"{','.join(columns)}."
         )
     if frame.empty:
         raise DataError(f"{file} holds no rows. Check the export.")
-    return pd.DataFrame({name: frame[name].fillna("").str.strip() for name in COLUMNS})
+    return pd.DataFrame({name: frame[name].fillna("").str.strip() for name in columns})
 
 
 def _parse_values(
@@ -144,35 +156,53 @@ def _parse_values(
 ) -> tuple["np.ndarray[Any, Any]", "np.ndarray[Any, np.dtype[np.bool_]]"]:
     if kind == "multiclass":
         return texts.to_numpy(object), texts.str.len().between(1, LONGEST_CLASS).to_numpy(bool)
-    if kind == "regression":
+    if kind in {"regression", "time_to_event"}:
         numbers = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64)
         with np.errstate(over="ignore"):
-            return numbers, np.isfinite(numbers.astype(np.float32))
+            is_number = np.isfinite(numbers.astype(np.float32))
+        return numbers, is_number & ((kind == "regression") | (numbers >= 0))
+    return _parse_truths(texts)
+
+
+def _parse_events(
+    frame: pd.DataFrame, kind: Kind
+) -> tuple["np.ndarray[Any, Any]", "np.ndarray[Any, np.dtype[np.bool_]]"]:
+    """Whether each event was seen, of times to an event."""
+    if kind == "time_to_event":
+        return _parse_truths(frame[EVENT])
+    return np.zeros(len(frame), dtype=bool), np.ones(len(frame), dtype=bool)
+
+
+def _parse_truths(
+    texts: "pd.Series[str]",
+) -> tuple["np.ndarray[Any, Any]", "np.ndarray[Any, np.dtype[np.bool_]]"]:
     lower = texts.str.lower()
     is_true = lower.isin(_TRUE).to_numpy(bool)
     return is_true, is_true | lower.isin(_FALSE).to_numpy(bool)
 
 
-def _table(subjects: Any, times: Any, values: Any, kind: Kind) -> pa.Table:
-    column, type_ = {
-        "binary": ("boolean_value", pa.bool_()),
-        "multiclass": ("categorical_value", pa.string()),
-        "regression": ("float_value", pa.float32()),
+def _table(subjects: Any, times: Any, values: Any, events: Any, kind: Kind) -> pa.Table:
+    numbers = ("float_value", values, pa.float32())
+    columns = {
+        "binary": [("boolean_value", values, pa.bool_())],
+        "multiclass": [("categorical_value", values, pa.string())],
+        "regression": [numbers],
+        "time_to_event": [("boolean_value", events, pa.bool_()), numbers],
     }[kind]
     schema = pa.schema(
         [
             pa.field("subject_id", pa.int64(), nullable=False),
             pa.field("prediction_time", pa.timestamp("us"), nullable=False),
-            pa.field(column, type_),
+            *(pa.field(name, type_) for name, _, type_ in columns),
         ]
     )
     order = np.argsort(subjects, kind="stable")
-    columns = [
+    arrays = [
         pa.array(subjects[order], pa.int64()),
         pa.array(times[order], pa.int64()).cast(pa.timestamp("us")),
-        pa.array(values[order]).cast(type_),
+        *(pa.array(own[order]).cast(type_) for _, own, type_ in columns),
     ]
-    return pa.Table.from_arrays(columns, schema=schema)
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _zone_of(site: SiteFolder, timezone: str | None) -> str | None:

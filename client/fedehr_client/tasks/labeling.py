@@ -16,7 +16,7 @@ from fedehr_client.tasks.site_query import QueryLimits, open_site
 from fedehr_client.tasks.stays import add_stays
 from fedehr_shared.errors import DataError
 from fedehr_shared.meds.folder import SiteFolder
-from fedehr_shared.meds.schema import LABELS_SCHEMA
+from fedehr_shared.meds.schema import LABELS_SCHEMA, TIME_LABELS_SCHEMA
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class LabelTable:
     Attributes:
         task: its name.
         site: the site's name.
-        labels: columns of `LABELS_SCHEMA`, by subject.
+        labels: columns of `LABELS_SCHEMA` or `TIME_LABELS_SCHEMA`, by subject.
         num_index_events: all of them.
         left_out: index events that became no label, by reason, every reason named.
     """
@@ -44,7 +44,7 @@ class LabelTable:
 
     @property
     def num_positive(self) -> int:
-        """How many are true."""
+        """How many have the outcome."""
         return sum(self.labels.column("boolean_value").to_pylist())
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,12 +74,13 @@ def make_labels(site: SiteFolder, task: TaskDefinition, limits: QueryLimits) -> 
         add_stays(connection)
         add_index_events(connection, task)
         add_outcomes(connection, task, dataset_end)
+        schema = TIME_LABELS_SCHEMA if task.kind == "time_to_event" else LABELS_SCHEMA
         labels = connection.sql(
-            """SELECT subject_id, prediction_time, label AS boolean_value FROM outcomes
-            WHERE label IS NOT NULL ORDER BY subject_id"""
+            """SELECT subject_id, prediction_time, label AS boolean_value, hours AS float_value
+            FROM outcomes WHERE label IS NOT NULL ORDER BY subject_id"""
         ).to_arrow_table()
         num, left_out = _count(connection)
-    return LabelTable(task.name, site.name, labels.cast(LABELS_SCHEMA), num, left_out)
+    return LabelTable(task.name, site.name, labels.select(schema.names).cast(schema), num, left_out)
 
 
 def _count(connection: duckdb.DuckDBPyConnection) -> tuple[int, dict[str, int]]:

@@ -11,12 +11,13 @@
    that have no delay.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
+from fedehr_client.tasks.binary_views import BinaryView, binary_views
 from fedehr_client.tasks.definition import TaskDefinition
 from fedehr_client.tasks.index_events import microseconds, outcome_stay
 from fedehr_client.tasks.leakage_report import LIMIT, LeakageReport, Rule, lower_bound
@@ -84,12 +85,15 @@ class LeakRoles:
 def check_leakage(
     site: SiteFolder, task: str, labels: pa.Table, roles: LeakRoles, limits: QueryLimits
 ) -> LeakageReport:
-    """Test binary labels of a site against its own records.
+    """Test labels of a site against its own records.
+
+    Labels that are no yes or no are seen as several that are (`binary_views`); the report is of
+    the one that is read most easily.
 
     Args:
         site: whose records.
         task: its name, for the report.
-        labels: columns of `LABELS_SCHEMA`.
+        labels: columns of MEDS' LabelSchema.
         roles: what settles the label.
         limits: of the query.
 
@@ -97,23 +101,38 @@ def check_leakage(
         DataError: a file is damaged.
     """
     with open_site(site, limits) as (connection, codes):
-        add_table(connection, "given", labels)
+        add_table(connection, "given", labels.select(["subject_id"]))
         _add_roles(connection, codes, roles)
-        _add_labelled(connection, roles.gap_us)
-        is_positive = np.asarray(labels.column("boolean_value").to_pylist(), dtype=bool)
-        return LeakageReport(
-            task=task,
-            num_positive=int(is_positive.sum()),
-            num_negative=int((~is_positive).sum()),
-            visible=_count_visible(connection, roles),
-            rules=_best([*_code_rules(connection), *_event_rules(connection)]),
-            num_events_held_back=_count(
-                connection, "time <= prediction_time AND known > prediction_time"
-            ),
-            num_undelayed_billing_codes=int(
-                (matching(codes.codes, BILLING) & (codes.delay_hours == 0)).sum()
-            ),
-        )
+        reports = [
+            _check_view(connection, codes, task, view, roles) for view in binary_views(labels)
+        ]
+    return max(reports, key=lambda report: (report.is_leaking, report.best_low))
+
+
+def _check_view(
+    connection: duckdb.DuckDBPyConnection,
+    codes: CodeTable,
+    task: str,
+    view: BinaryView,
+    roles: LeakRoles,
+) -> LeakageReport:
+    add_table(connection, "given", view.labels)
+    _add_labelled(connection, roles.gap_us)
+    is_positive = np.asarray(view.labels.column("boolean_value").to_pylist(), dtype=bool)
+    rules = [*_code_rules(connection), *_event_rules(connection)]
+    return LeakageReport(
+        task=task,
+        num_positive=int(is_positive.sum()),
+        num_negative=int((~is_positive).sum()),
+        visible=_count_visible(connection, roles),
+        rules=_best([replace(rule, name=rule.name + view.suffix) for rule in rules]),
+        num_events_held_back=_count(
+            connection, "time <= prediction_time AND known > prediction_time"
+        ),
+        num_undelayed_billing_codes=int(
+            (matching(codes.codes, BILLING) & (codes.delay_hours == 0)).sum()
+        ),
+    )
 
 
 def _add_roles(connection: duckdb.DuckDBPyConnection, codes: CodeTable, roles: LeakRoles) -> None:

@@ -11,8 +11,8 @@ from fedehr_shared.errors import DataError
 from fedehr_shared.meds.folder import SiteFolder
 
 
-def check_task_of_site(site: SiteFolder, task: str, limits: QueryLimits) -> LeakageReport | None:
-    """Test a task's labels; None where they are not binary, which no rule can rank.
+def check_task_of_site(site: SiteFolder, task: str, limits: QueryLimits) -> LeakageReport:
+    """Test a task's labels.
 
     Raises:
         MissingTaskError: the site has no labels for the task.
@@ -23,8 +23,6 @@ def check_task_of_site(site: SiteFolder, task: str, limits: QueryLimits) -> Leak
         labels = pq.read_table(file)
     except (OSError, pa.ArrowException):
         raise DataError(f"{file} is damaged. Make the labels again with --replace.") from None
-    if "boolean_value" not in labels.column_names:
-        return None
     made_from = read_made_from(site, task)
     roles = LeakRoles.of_imported() if made_from is None else LeakRoles.of_task(made_from)
     return check_leakage(site, task, labels, roles, limits)

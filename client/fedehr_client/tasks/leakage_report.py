@@ -78,6 +78,11 @@ class LeakageReport:
         return tuple(rule for rule in self.rules if self.has_enough and rule.low > LIMIT)
 
     @property
+    def best_low(self) -> float:
+        """The lower bound of the best rule that there are labels enough for."""
+        return max((rule.low for rule in self.rules if self.has_enough), default=0.0)
+
+    @property
     def is_leaking(self) -> bool:
         """Whether the labels can be read in the input."""
         return any(self.visible.values()) or bool(self.leaking_rules)

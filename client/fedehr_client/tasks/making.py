@@ -148,8 +148,8 @@ def import_labels(
     rules: MakingRules,
     *,
     reading: FileReading,
-) -> tuple[dict[str, Any], LeakageReport | None]:
-    """Labels of a CSV into a site; the leakage test is for binary ones.
+) -> tuple[dict[str, Any], LeakageReport]:
+    """Labels of a CSV into a site.
 
     Returns:
         Counts and bad rows, and what the test found.
@@ -163,13 +163,11 @@ def import_labels(
     with _undisturbed([site]):
         refuse_existing(site, task, rules.replace)
         given = read_label_file(file, site, kind, reading)
-        report = None
-        if kind == "binary":
-            roles = LeakRoles.of_imported()
-            report = check_leakage(site, task, given.labels, roles, rules.limits)
-            _refuse_leak(report, site, rules)
+        roles = LeakRoles.of_imported()
+        report = check_leakage(site, task, given.labels, roles, rules.limits)
+        _refuse_leak(report, site, rules)
         about = "".join(f'{key} = "{value}"\n' for key, value in imported.model_dump().items())
-        text = (_header(rules, report) if report else "") + about
+        text = _header(rules, report) + about
         write_label_files(site, [LabelFile(task, given.labels, text)])
         return given.to_dict(), report
 

@@ -9,6 +9,7 @@ from fedehr_client.tasks.index_events import microseconds
 
 NO_LABEL = ("end_of_stay_unknown", "not_observed", "competing_event")
 """Why a chosen index event has no label, in this order."""
+_COMPETING = {"false": "false", "exclude": "competing_event", "censor": "competed"}
 
 
 def add_outcomes(
@@ -16,7 +17,8 @@ def add_outcomes(
 ) -> None:
     """Make table `outcomes` from `judged` and `marked`: one row a chosen index event.
 
-    Columns: subject_id, prediction_time, label (null where there is none), no_label (why).
+    Columns: subject_id, prediction_time, label (null where there is none), hours (from the
+    prediction to the outcome or, without one, to the end of what is known), no_label (why).
 
     The first outcome and the first competing event within (prediction, window's end] decide;
     of two at one time the outcome counts.
@@ -78,7 +80,7 @@ def _add_observed(
 
 def _decide(connection: duckdb.DuckDBPyConnection, task: TaskDefinition) -> None:
     grace = task.outcome.grace_hours
-    excludes = task.competing is not None and task.competing.label == "exclude"
+    competing = _COMPETING["false" if task.competing is None else task.competing.label]
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE outcomes AS
         WITH decided AS (
@@ -87,14 +89,20 @@ def _decide(connection: duckdb.DuckDBPyConnection, task: TaskDefinition) -> None
                     THEN 'end_of_stay_unknown'
                 WHEN outcome_time <= coalesce(competing_time, outcome_time) THEN 'true'
                 WHEN competing_time IS NOT NULL
-                    THEN '{"competing_event" if excludes else "false"}'
+                    THEN '{competing}'
                 WHEN until >= window_ends - to_microseconds($grace) THEN 'false'
-                ELSE 'not_observed' END AS verdict
+                WHEN {task.kind == "time_to_event"} AND until > prediction_time THEN 'censored'
+                ELSE 'not_observed' END AS verdict,
+                outcome_time, competing_time, window_ends, until
             FROM happened LEFT JOIN observed USING (subject_id)
         )
         SELECT subject_id, prediction_time,
-            CASE verdict WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END AS label,
-            CASE WHEN verdict NOT IN ('true', 'false') THEN verdict END AS no_label
+            CASE verdict WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE
+                WHEN 'competed' THEN FALSE WHEN 'censored' THEN FALSE END AS label,
+            (epoch_us(CASE verdict WHEN 'true' THEN outcome_time WHEN 'false' THEN window_ends
+                WHEN 'competed' THEN competing_time WHEN 'censored' THEN until END)
+                - epoch_us(prediction_time)) / 3.6e9 AS hours,
+            CASE WHEN verdict IN {NO_LABEL} THEN verdict END AS no_label
         FROM decided""",
         {"grace": microseconds(grace)},
     )

@@ -43,6 +43,8 @@ LABELS_SCHEMA = pa.schema(
         pa.field("boolean_value", pa.bool_()),
     ]
 )
+TIME_LABELS_SCHEMA = LABELS_SCHEMA.append(pa.field("float_value", pa.float32()))
+"""Hours to an event (`boolean_value` true), or to the end of what is known."""
 
 TRAIN, TUNING, HELD_OUT = "train", "tuning", "held_out"
 SPLITS = (TRAIN, TUNING, HELD_OUT)
