@@ -17,6 +17,7 @@ from fedehr_client.training.entropy import code_entropy
 from fedehr_client.training.error_feedback import ErrorFeedback, forget_error_feedback
 from fedehr_client.training.examples import Examples
 from fedehr_client.training.finetuning import finetune_round
+from fedehr_client.training.local_parts import LocalParts
 from fedehr_client.training.local_state import LocalState, forget_study
 from fedehr_client.training.loop import RoundContext, RoundResult
 from fedehr_client.training.prediction import predict
@@ -47,14 +48,16 @@ def answer(work: Work, location: SiteLocation) -> Payload:
         )
     if location.compute.num_threads:
         torch.set_num_threads(location.compute.num_threads)
+    local_parts = LocalParts(location.work, work.study, work.vocabulary_digest)
     if work.id.phase == "vocabulary":
         # A study begins here. What a run of it that was broken off left is of other weights.
         forget_study(location.work, work.study.digest)
+        local_parts.forget_rounds()
         return VocabularyAnswer(work.study, location).payload()
     _require_agreed(work)
     vocabulary = keep_vocabulary(location.work, work.vocabulary_digest, work.vocabulary_json)
     data = SiteData(location, work.study, vocabulary)
-    context = _context(work, location, data)
+    context = _context(work, location, data, local_parts)
     report = _REPORTS[work.id.phase](context, data)
     if isinstance(report, TrainReport):
         report = ErrorFeedback(location.work, work).payload(report)
@@ -63,19 +66,25 @@ def answer(work: Work, location: SiteLocation) -> Payload:
         forget_error_feedback(location.work, work.study.digest)
     if data.is_outdated:
         # Who was erased meanwhile must not be in an answer, nor in what is kept.
+        local_parts.forget_rounds()
         raise WireError(
             "the site's records changed while it worked. Nothing was sent; it will be asked again."
         )
+    if work.id.phase == "evaluation":
+        local_parts.keep_final()
     return report
 
 
-def _context(work: Work, location: SiteLocation, data: SiteData) -> RoundContext:
+def _context(
+    work: Work, location: SiteLocation, data: SiteData, local_parts: LocalParts
+) -> RoundContext:
+    received = _required(work.model) | BaseStore(location.work).of(work)
     return RoundContext(
         study=work.study,
         site=location.name,
         round_number=work.id.round,
         num_tokens=data.num_tokens,
-        weights=_required(work.model) | BaseStore(location.work).of(work),
+        weights=local_parts.before(work.id, received),
         moments=work.moments,
         compute=choose_compute(location.compute, work.study),
         min_cell=data.min_cell,
@@ -83,6 +92,7 @@ def _context(work: Work, location: SiteLocation, data: SiteData) -> RoundContext
         local_state=LocalState(
             location.work, work.study.digest, work.id.phase, work.vocabulary_digest
         ),
+        local_parts=local_parts,
         work=location.work,
     )
 
@@ -109,7 +119,10 @@ def _finetune(context: RoundContext, data: SiteData) -> TrainReport:
     metrics = tuning_auroc(study, tuning, scores, data.min_cell)
     metrics |= tuning_losses(study, tuning, scores, context.balance, data.min_cell)
     metrics |= label_numbers(study, examples, rows >= 0, data.min_cell)
-    result = _answered(finetune_round(context, data.store, examples), context)
+    trained = finetune_round(context, data.store, examples)
+    if context.local_parts is not None:
+        context.local_parts.keep(context.round_number, context.weights, trained.update)
+    result = _answered(trained, context)
     metrics |= _shares(data.store.back_off)
     return _train_report(context, num_subjects, data.min_cell, result, metrics)
 
