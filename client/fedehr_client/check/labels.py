@@ -42,7 +42,9 @@ def check_labels(site: SiteFolder, study: StudyConfig | None, rule: CellRule) ->
             findings.append(_unusable(task, error, site, study))
             continue
         findings.append(_finding(task, config, labels, splits, rule))
-        rows += [_row(task, config, split, labels, splits, rule) for split in SPLITS]
+        rows += [
+            _row(task, config, split, _values_of(split, labels, splits), rule) for split in SPLITS
+        ]
     if not findings:
         text = "the site has no labels. Make some with `fedehr-client label make`."
         findings.append(Finding("labels", Verdict.WARNING, text))
@@ -103,10 +105,9 @@ def _values_of(split: str, labels: Labels, splits: Split) -> NDArray[np.float32]
 
 
 def _row(
-    task: str, config: TaskConfig, split: str, labels: Labels, splits: Split, rule: CellRule
+    task: str, config: TaskConfig, split: str, values: NDArray[np.float32], rule: CellRule
 ) -> dict[str, object]:
     """A line of the table; of tasks without a yes and no, the subjects alone."""
-    values = _values_of(split, labels, splits)
     if config.kind in {"multiclass", "regression"}:
         told: dict[str, object] = {"subjects": rule.subjects(values.size)}
         return {"task": task, "split": split, **told, "positive": None, "prevalence": None}

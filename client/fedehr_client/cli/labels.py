@@ -116,7 +116,7 @@ def import_file(
         Path,
         typer.Argument(
             metavar="CSV",
-            help="Columns subject_id, prediction_time, value; for times to an event also event.",
+            help="subject_id, prediction_time, value; of times to an event also event.",
         ),
     ],
     *,

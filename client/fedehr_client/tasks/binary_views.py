@@ -9,6 +9,7 @@ from fedehr_shared.errors import DataError
 from fedehr_shared.meds.labels import kinds_of
 
 MOST_VIEWS = 64
+_INTEGERS = "integer_value"
 _KEYS = ["subject_id", "prediction_time"]
 
 
@@ -38,10 +39,8 @@ def binary_views(labels: pa.Table) -> list[BinaryView]:
     if "boolean_value" in labels.column_names and kinds[0] in ("binary", "time_to_event"):
         return [_view(labels, "", labels.column("boolean_value"))]
     if kinds[0] == "multiclass":
-        name = (
-            "categorical_value" if "categorical_value" in labels.column_names else "integer_value"
-        )
-        column = labels.column(name)
+        is_named = "categorical_value" in labels.column_names
+        column = labels.column("categorical_value" if is_named else _INTEGERS)
         classes = sorted(pc.unique(column.drop_null()).to_pylist())[:MOST_VIEWS]
         return [
             _view(labels, f", of class {number}", pc.equal(column, own))
@@ -50,9 +49,6 @@ def binary_views(labels: pa.Table) -> list[BinaryView]:
     column = labels.column("float_value" if "float_value" in labels.column_names else _INTEGERS)
     middle = pc.quantile(column, 0.5)[0]
     return [_view(labels, ", of values above the median", pc.greater(column, middle))]
-
-
-_INTEGERS = "integer_value"
 
 
 def _view(labels: pa.Table, suffix: str, is_positive: pa.ChunkedArray) -> BinaryView:
