@@ -5,7 +5,6 @@ How often or whether a token occurs, and the penalty, are chosen on the tuning s
 It has no seed: every run gives the same model.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from fedehr_shared.meds.folder import FederationFolder
 from fedehr_shared.meds.schema import HELD_OUT, TRAIN, TUNING
 from fedehr_shared.metrics.binary import auroc
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
-from fedehr_simulations.arms.bag_of_tokens import Bag, read_bags
+from fedehr_simulations.arms.bag_features import AgeScale, stack_features, stack_labels
+from fedehr_simulations.arms.bag_of_tokens import read_bags
 from fedehr_simulations.arms.piece import PieceResult
 from fedehr_simulations.outcome.predictions import SitePredictions
 
@@ -62,19 +62,22 @@ class LogisticFit:
             site.name: read_bags(self.study, site, vocabulary, self.work)
             for site in FederationFolder(self.federation).sites
         }
-        age = _age_scale([site[TRAIN] for site in bags.values()])
+        age = AgeScale.of(np.concatenate([site[TRAIN].ages for site in bags.values()]))
         tasks = range(len(self.study.finetuning.tasks))
         models = [
             fit_task(
-                {split: _stack([s[split] for s in bags.values()], age) for split in _FITTED},
-                {split: _labels([s[split] for s in bags.values()], t) for split in _FITTED},
+                {
+                    split: stack_features([s[split] for s in bags.values()], age)
+                    for split in _FITTED
+                },
+                {split: stack_labels([s[split] for s in bags.values()], t) for split in _FITTED},
             )
             for t in tasks
         ]
         predictions = {}
         for name, site in bags.items():
             told = site[HELD_OUT].examples
-            features = _stack([site[HELD_OUT]], age)
+            features = stack_features([site[HELD_OUT]], age)
             columns = [model.predict(features) for model in models]
             predictions[name] = SitePredictions(
                 told.subject_ids, told.prediction_times, np.stack(columns, axis=1)
@@ -140,26 +143,3 @@ def _transform(features: Any, presence: bool) -> Any:
     counts = features[:, :-1]
     counts = (counts > 0).astype(np.float64) if presence else counts.log1p()
     return hstack([counts, features[:, -1:]], format="csr")
-
-
-def _age_scale(bags: Sequence[Bag]) -> tuple[float, float]:
-    """Mean and standard deviation of the training ages that are known."""
-    ages = np.concatenate([bag.ages for bag in bags])
-    ages = ages[~np.isnan(ages)]
-    if ages.size == 0:
-        return 0.0, 1.0
-    return float(ages.mean()), float(ages.std()) or 1.0
-
-
-def _stack(bags: Sequence[Bag], age: tuple[float, float]) -> Any:
-    """Counts and scaled ages; an unknown age becomes the mean."""
-    from scipy.sparse import csr_matrix, hstack, vstack
-
-    mean, deviation = age
-    counts = vstack([bag.counts for bag in bags], format="csr")
-    ages = np.nan_to_num((np.concatenate([bag.ages for bag in bags]) - mean) / deviation, nan=0.0)
-    return hstack([counts, csr_matrix(ages[:, None])], format="csr")
-
-
-def _labels(bags: Sequence[Bag], task: int) -> NDArray[np.float64]:
-    return np.concatenate([bag.examples.labels[:, task] for bag in bags]).astype(np.float64)

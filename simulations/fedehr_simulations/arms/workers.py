@@ -64,6 +64,8 @@ class Workers:
 
 
 def _begin() -> None:
+    # For what is no torch, as scikit-learn's boosting: read once, when it is first loaded.
+    os.environ["OMP_NUM_THREADS"] = "1"
     import torch
 
     die_with_parent()

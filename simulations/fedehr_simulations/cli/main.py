@@ -8,6 +8,7 @@ from fedehr_shared.console import run_program
 from fedehr_simulations.cli.ablate import ablate
 from fedehr_simulations.cli.compare import compare
 from fedehr_simulations.cli.demo import demo
+from fedehr_simulations.cli.efficiency import efficiency
 from fedehr_simulations.cli.hospitals import hospitals
 from fedehr_simulations.cli.probe import probe
 from fedehr_simulations.cli.run import run as run_study
@@ -32,6 +33,7 @@ app.command()(hospitals)
 app.command("run")(run_study)
 app.command()(compare)
 app.command()(ablate)
+app.command()(efficiency)
 app.command()(probe)
 app.command()(tune)
 app.command()(demo)

@@ -1,0 +1,1 @@
+"""Label-efficiency curves: what pre-training is worth with few labels and with all of them."""

@@ -1,0 +1,71 @@
+"""Which studies an arm of nets tries: the tuning split chooses among them."""
+
+from dataclasses import dataclass
+
+from fedehr_shared.config.lora import LoraConfig
+from fedehr_shared.config.study import StudyConfig
+
+PRETRAINED, SCRATCH = "pretrained", "scratch"
+RATE_FACTORS = (1.0, 0.3)
+"""Pre-trained: the study's own learning rate, and a lower one."""
+SCRATCH_RATES = (1e-3, 3e-3, 1e-2)
+"""From first weights all of the net learns, at one of these."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One study to be tried, by a name."""
+
+    name: str
+    study: StudyConfig
+
+
+def pretrained_candidates(study: StudyConfig) -> tuple[Candidate, ...]:
+    """The study's own fine-tuning.
+
+    Args:
+        study: with the model that it re-uses.
+    """
+    rate = study.finetuning.learning_rate
+    return tuple(
+        Candidate(f"rate {rate * factor:.2g}", _tuned(study, learning_rate=rate * factor))
+        for factor in RATE_FACTORS
+    )
+
+
+def scratch_candidates(study: StudyConfig) -> tuple[Candidate, ...]:
+    """The same net and as many steps, without what pre-training left.
+
+    Args:
+        study: which re-uses no model and has no round of pre-training.
+    """
+    plain = study.model_copy(update={"lora": LoraConfig()})
+    return tuple(
+        Candidate(
+            f"rate {rate:.2g}",
+            _tuned(plain, tuning="full", learning_rate=rate, encoder_rate_factor=1.0),
+        )
+        for rate in SCRATCH_RATES
+    )
+
+
+def study_of_labels(study: StudyConfig, *, num_sites: int, fewest: int) -> StudyConfig:
+    """The study as it fine-tunes with a draw of labels.
+
+    A batch holds at least `min_cell` subjects of every site, so that few labels make fewer batches
+    of an epoch and not batches of one person.
+
+    Args:
+        study: the study.
+        num_sites: that hold labels of the draw.
+        fewest: labels for training at the site that has fewest.
+    """
+    most = max(1, fewest // study.vocabulary.min_cell)
+    per_epoch = min(study.finetuning.steps_per_epoch, most)
+    federation = study.federation.model_copy(update={"min_sites": num_sites})
+    finetuning = study.finetuning.model_copy(update={"steps_per_epoch": per_epoch})
+    return study.model_copy(update={"federation": federation, "finetuning": finetuning})
+
+
+def _tuned(study: StudyConfig, **changes: object) -> StudyConfig:
+    return study.model_copy(update={"finetuning": study.finetuning.model_copy(update=changes)})

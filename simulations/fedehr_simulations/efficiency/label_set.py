@@ -1,0 +1,76 @@
+"""`LabelSet`: one draw of labels, and where whatever learnt from it is scored."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fedehr_shared.errors import DataError
+from fedehr_shared.meds.folder import SiteFolder
+from fedehr_simulations.efficiency.arm_result import key_of
+from fedehr_simulations.efficiency.linked_sites import link_with_labels
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """A draw.
+
+    Attributes:
+        seed: of the draw.
+        num: labels asked for; None: all.
+        kept: by site, the subjects whose labels may be seen: of the train and the tuning split.
+        num_train: by site, how many of them are of the train split.
+        tasks: whose labels.
+        members: the sites that take part.
+        unseen: the site that does not; None: there is none.
+    """
+
+    seed: int
+    num: int | None
+    kept: Mapping[str, frozenset[int]]
+    num_train: Mapping[str, int]
+    tasks: tuple[str, ...]
+    members: tuple[SiteFolder, ...]
+    unseen: SiteFolder | None
+
+    def required(self, min_cell: int) -> "LabelSet":
+        """The same, when every site of the draw has labels enough to train.
+
+        Raises:
+            DataError: one has fewer than `min_cell`.
+        """
+        fewest = min(self.num_train.get(site, 0) for site in self.kept)
+        if fewest < min_cell:
+            raise DataError(
+                f"{self.num} labels over {len(self.kept)} site(s) leave one of them {fewest} to "
+                f"train on, fewer than min_cell = {min_cell}: it would be left out. Ask for more "
+                "labels, name the one site that has them with --labels-at, or lower [vocabulary] "
+                "min_cell."
+            )
+        return self
+
+    @property
+    def title(self) -> str:
+        """The draw in a few words."""
+        return f"{'all' if self.num is None else self.num} labels, seed {self.seed}"
+
+    @property
+    def key(self) -> str:
+        """A digest of whose labels may be seen, and of where is scored."""
+        subjects = [f"{site}:{sorted(own)}" for site, own in sorted(self.kept.items())]
+        places = [f"{place}:{[s.name for s in sites]}" for place, sites in self.scored.items()]
+        return key_of(*subjects, *places)
+
+    @property
+    def scored(self) -> dict[str, tuple[SiteFolder, ...]]:
+        """By place, the sites whose held-out subjects are scored."""
+        unseen = {} if self.unseen is None else {"unseen": (self.unseen,)}
+        return {"federation": self.members, **unseen}
+
+    @contextmanager
+    def folder(self, parent: Path) -> Iterator[list[SiteFolder]]:
+        """The sites with these labels and no other, while the context lasts."""
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=parent) as made:
+            yield link_with_labels(Path(made) / "sites", self.members, self.tasks, self.kept)
