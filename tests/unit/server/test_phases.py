@@ -213,6 +213,8 @@ def test_a_round_tells_what_its_sites_did_and_the_means_by_examples() -> None:
     line = ", ".join(describe_training(event))
     assert line == "loss 1.0000 (entropy 5.00), 3-9 step(s), lr 1.7e-03, gradient 0.5"
     assert describe_training({"loss": None}) == []
+    adapters = describe_training({"loss": 1.0, "aggregation_error": 0.1834})
+    assert adapters == ["loss 1.0000", "aggregation error 0.18"]
 
 
 def test_fine_tuning_starts_from_the_pretrained_encoder_and_the_log_odds(
