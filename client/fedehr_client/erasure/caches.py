@@ -1,8 +1,8 @@
-"""What was made of a site's records in its work folder: token stores, an optimizer's state and
-other arrays.
+"""What was made of a site's records in its work folder: token stores, an optimizer's state,
+parts of models that the site trained for itself, and other arrays.
 
-They can all be made again, so they are removed whole: no store can be shown to hold nothing
-of a subject as surely as no store.
+They can all be made again, parts of models by another run of their study, so they are removed
+whole: no store can be shown to hold nothing of a subject as surely as no store.
 """
 
 import shutil
