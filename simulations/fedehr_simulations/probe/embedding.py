@@ -53,6 +53,7 @@ def map_points(by_site: Mapping[str, Mapping[str, Encodings]]) -> MapPoints | No
 
 def _placed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     deviation = vectors.std(axis=0)
     scaled = (vectors - vectors.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
@@ -60,5 +61,7 @@ def _placed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     perplexity = min(_PERPLEXITY, (len(scaled) - 1) / 3)
     # Encodings without any spread have no first two directions to begin with.
     begin = "pca" if deviation.any() and scaled.shape[1] > 1 else "random"
-    placed = TSNE(perplexity=perplexity, init=begin, random_state=seed).fit_transform(scaled)
+    # Its many short steps wait for every thread: on a busy machine two are slower than one.
+    with threadpool_limits(limits=1):
+        placed = TSNE(perplexity=perplexity, init=begin, random_state=seed).fit_transform(scaled)
     return np.asarray(placed, dtype=np.float64)

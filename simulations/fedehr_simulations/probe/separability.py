@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedehr_shared.meds.schema import HELD_OUT, SPLITS, TRAIN, TUNING
 from fedehr_simulations.probe.encodings import Encodings
-from fedehr_simulations.probe.linear_probe import LabelledVectors, fit_probe
 from fedehr_simulations.probe.neighbors import MAX_TRAIN, sampled
 from fedehr_simulations.probe.replicated import (
     Replicated,
@@ -18,7 +18,10 @@ from fedehr_simulations.probe.replicated import (
 )
 
 MAX_SITES = 20
-"""The largest; each has a regression of its own."""
+"""The largest."""
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
+"""Inverse strengths of the squared penalty (scikit-learn's C), strongest first."""
+_MAX_ITERATIONS = 5_000
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Separability:
 def site_separability(
     by_site: Mapping[str, Mapping[str, Encodings]], min_cell: int, num_bootstraps: int
 ) -> Separability | None:
-    """One regression a site against the rest, fitted on train, scored on held-out subjects.
+    """Fitted on train, the penalty chosen on tuning, scored on held-out subjects.
 
     Args:
         by_site: encodings by site and split.
@@ -61,7 +64,7 @@ def site_separability(
     }
     rows = sampled(owners[TRAIN].size, MAX_TRAIN, "sites")
     vectors[TRAIN], owners[TRAIN] = vectors[TRAIN][rows], owners[TRAIN][rows]
-    scores = np.stack([_scores(vectors, owners, number) for number in range(len(sites))])
+    scores = _probabilities(vectors, owners)
     ids = np.concatenate([by_site[name][HELD_OUT].subject_ids for name in sites])
     _, subjects = np.unique(ids, return_inverse=True)
     weights = subject_weights(int(subjects.max()) + 1, num_bootstraps, "sites")[:, subjects]
@@ -89,12 +92,29 @@ def _compared(by_site: Mapping[str, Mapping[str, Encodings]], min_cell: int) -> 
     return tuple(sorted(by_size[:MAX_SITES]))
 
 
-def _scores(
-    vectors: Mapping[str, NDArray[np.float64]], owners: Mapping[str, NDArray[np.int64]], number: int
+def _probabilities(
+    vectors: Mapping[str, NDArray[np.float64]], owners: Mapping[str, NDArray[np.int64]]
 ) -> NDArray[np.float64]:
-    """Log-odds of one site for the held-out examples. `[examples]`."""
-    train, tuning = (
-        LabelledVectors(vectors[split], (owners[split] == number).astype(np.float64))
-        for split in (TRAIN, TUNING)
-    )
-    return fit_probe(train, tuning).score(vectors[HELD_OUT])
+    """Of each site, for the held-out examples: `[sites, examples]`.
+
+    One multinomial regression; the penalty that names most sites of the tuning split stays.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    mean, deviation = vectors[TRAIN].mean(axis=0), vectors[TRAIN].std(axis=0)
+    deviation = np.where(deviation > 0, deviation, 1.0)
+    scaled = {split: (own - mean) / deviation for split, own in vectors.items()}
+    best: Any = None
+    most = -1.0
+    for penalty in PENALTIES:
+        fitted = LogisticRegression(C=penalty, max_iter=_MAX_ITERATIONS)
+        fitted.fit(scaled[TRAIN], owners[TRAIN])
+        hits = _share_named(fitted, scaled[TUNING], owners[TUNING])
+        if hits > most:
+            best, most = fitted, hits
+    return np.asarray(best.predict_proba(scaled[HELD_OUT])).T
+
+
+def _share_named(fitted: Any, vectors: NDArray[np.float64], owners: NDArray[np.int64]) -> float:
+    """0 without any, so that the strongest penalty stands."""
+    return float((fitted.predict(vectors) == owners).mean()) if owners.size else 0.0
