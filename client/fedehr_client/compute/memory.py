@@ -1,18 +1,22 @@
 """`MemoryEstimate`: what training will take, before it starts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from fedehr_client.compute.adapted_layers import adapted_layer_bytes, lowest_adapted
 from fedehr_client.compute.compute import Compute
 from fedehr_client.compute.precision import bytes_of
+from fedehr_shared.config.lora import LoraConfig
 from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.model.block import EncoderBlock
 from fedehr_shared.model.finetuning_model import FinetuningModel
 from fedehr_shared.model.objectives.decoder import decoder_heads, decoder_width
 from fedehr_shared.model.pretraining_model import PretrainingModel
+from fedehr_shared.model.tuning.plan import TuningPlan
 
 _FLOAT = 4
 _LOGIT_COPIES = 3
@@ -35,6 +39,7 @@ class MemoryEstimate:
       v and what is mixed (4 x hidden; attention one subject at a time holds the last twice), and
       four times the inner width of SwiGLU (gate, its silu, up, their product); and one number a
       head.
+    - Where the layers' own matrices are frozen and have adapters, see `adapted_layer_bytes`.
     - With checkpointing each layer keeps its input alone (hidden, in float32), and one layer at
       a time has all of the above.
     - Logits are of the hidden positions alone, in float32, three times.
@@ -111,20 +116,23 @@ def estimate_memory(
     with torch.device("meta"):
         model = _model_of(study, num_tokens, pretraining)
     parameters = sum(p.numel() for p in model.parameters())
+    trained, ever_trained = (parameters,) * 2 if pretraining else _trained(study, model)
     frozen = not pretraining and study.finetuning.tuning == "probe"
-    trained = parameters - _size(model.encoder) if frozen else parameters
-    embedding = num_tokens * study.model.hidden if not frozen else 0
+    adapted = not pretraining and study.finetuning.tuning == "lora"
+    embedding = 0 if frozen or adapted else num_tokens * study.model.hidden
     config = study.pretraining if pretraining else study.finetuning
     on_cpu = compute.device.type == "cpu"
-    copies_received = (3 if config.optimizer_state == "averaged" else 1) if on_cpu else 0
+    moments = ever_trained if config.optimizer_state == "kept" else trained
+    averaged = 2 * ever_trained if config.optimizer_state == "averaged" else 0
     lowered = bytes_of(compute.precision) if compute.precision != "fp32" else 0
-    layers = _pretraining_layers(study) if pretraining else [_Layers.of(study.model, 1.0)]
+    lora = study.lora if adapted else None
+    layers = _pretraining_layers(study) if pretraining else [_Layers.of(study.model, 1.0, lora)]
     logits = _hidden_share(study) * num_tokens * _FLOAT * _LOGIT_COPIES if pretraining else 0.0
     return MemoryEstimate(
         weights=parameters * (_FLOAT + lowered),
         gradients=(trained + embedding) * _FLOAT,
-        moments=2 * trained * _FLOAT,
-        received=copies_received * parameters * _FLOAT,
+        moments=2 * moments * _FLOAT,
+        received=(parameters + averaged) * _FLOAT if on_cpu else 0,
         activations=sum(part.kept(compute, frozen=frozen) for part in layers),
         logits=logits,
         backward=max(part.backward(compute, frozen=frozen) for part in layers),
@@ -139,10 +147,11 @@ class _Layers:
     hidden: int
     heads: int
     share: float
+    lora: LoraConfig | None = None
 
     @classmethod
-    def of(cls, model: ModelConfig, share: float) -> "_Layers":
-        return cls(model.layers, model.hidden, model.heads, share)
+    def of(cls, model: ModelConfig, share: float, lora: LoraConfig | None = None) -> "_Layers":
+        return cls(model.layers, model.hidden, model.heads, share, lora)
 
     @property
     def inner(self) -> int:
@@ -157,10 +166,20 @@ class _Layers:
             return self.share * ends
         if compute.checkpointing:
             return self.share * (ends + self.num * stream)
-        return self.share * (ends + self.num * self._whole(compute))
+        if self.lora is None:
+            return self.share * (ends + self.num * self._whole(compute))
+        lowest = lowest_adapted(self.lora, self.num)
+        return self.share * (ends + sum(map(self._adapted(compute), range(lowest, self.num))))
+
+    def _adapted(self, compute: Compute) -> Callable[[int], float]:
+        """By layer, bytes a token, all kept."""
+        lora, hidden, inner = self.lora or LoraConfig(), self.hidden, self.inner
+        return lambda layer: adapted_layer_bytes(lora, layer, compute, hidden, inner)
 
     def _whole(self, compute: Compute) -> float:
-        """Bytes a token and layer, all kept."""
+        """Bytes a token and layer, all kept; of the layer that keeps most."""
+        if self.lora is not None:
+            return max(map(self._adapted(compute), range(self.num)))
         size = bytes_of(compute.precision)
         inputs = 2 if compute.precision == "fp32" else 5
         mixed = 1 if compute.attention in {"varlen", "flex"} else 2
@@ -203,8 +222,16 @@ def _model_of(
     return FinetuningModel(study, num_tokens)
 
 
-def _size(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
+def _trained(study: StudyConfig, model: nn.Module) -> tuple[int, int]:
+    """Of a fine-tuned model's numbers, how many are trained in a round at the most, and ever."""
+    plan, last = TuningPlan.of(study), max(1, study.finetuning.rounds)
+    sizes = {name: p.numel() for name, p in model.named_parameters()}
+    # Parts open one after the other and stay open, or two take turns.
+    most = max(
+        sum(size for name, size in sizes.items() if plan.rate_factor(name, number) > 0)
+        for number in {1, min(2, last), last}
+    )
+    return most, sum(size for name, size in sizes.items() if plan.is_trained(name))
 
 
 def _words(num_bytes: float) -> str:

@@ -80,6 +80,9 @@ def load_moments(
             continue
         for_first, for_second = _shares(num_steps)
         first, root = moments.get(name + FIRST), moments.get(name + SECOND_ROOT)
+        if first is None and root is None:
+            # No site that has told yet could train it: a head of a task that few sites have.
+            continue
         shape = tuple(parameter.shape)
         if first is None or root is None or first.shape != shape or root.shape != shape:
             raise WireError(f"the moments of {name} are missing or have another shape.")
