@@ -246,8 +246,9 @@ def _without(record: str, name: str | None = None) -> Change:
         if name is None:
             payload.tensors.pop(record, None)
             payload.values.pop(record, None)
-            return payload
-        return _edited(lambda tensors: tensors.pop(name), record)(payload)
+        else:
+            _edited(lambda tensors: tensors.pop(name), record)(payload)
+        return payload
 
     return change
 
