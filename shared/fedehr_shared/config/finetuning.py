@@ -24,7 +24,8 @@ class FinetuningConfig(OptimizationConfig):
     `full`: everything. `gradual`: the heads first, then layer after layer from the top.
     `lora`: heads and low-rank adapters, see `[lora]`."""
     probe_share: Share = 0.3
-    """`probe_then_full` and `gradual`: this share of the rounds trains the heads alone."""
+    """`probe_then_full` and `gradual`: this share of the rounds trains the heads alone, rounded
+    up, and never all of them."""
     layer_rate_decay: Annotated[float, Field(gt=0, le=1)] = 0.8
     """`gradual`: each layer learns at this times the rate of the one above it."""
     local_parts: tuple[LocalPart, ...] = ()
@@ -53,12 +54,23 @@ class FinetuningConfig(OptimizationConfig):
                 "tuning = 'lora' sends adapters and heads alone, and wide = true would send a "
                 "number for every token with them: leave out wide"
             )
+        if self.tuning in {"probe_then_full", "gradual"} and self.rounds == 1:
+            raise ValueError(
+                f"tuning = '{self.tuning}' trains the heads first, and rounds = 1 leaves nothing "
+                "for the encoder: give at least 2"
+            )
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError("tasks names one twice")
         if "adapters" in self.local_parts and self.tuning != "lora":
             raise ValueError("local_parts names adapters, which tuning = 'lora' alone has")
         if len(set(self.local_parts)) < len(self.local_parts):
             raise ValueError("local_parts names one twice")
+        trained = {"probe": {"heads"}, "lora": {"heads", "adapters"}}.get(self.tuning)
+        if trained is not None and trained <= set(self.local_parts):
+            raise ValueError(
+                f"local_parts keeps all that tuning = '{self.tuning}' trains at the sites, which "
+                "then share nothing: leave one out"
+            )
         has_adapters = self.tuning == "lora"
         if "heads" in self.local_parts and (
             self.tuning == "probe" or (has_adapters and "adapters" in self.local_parts)

@@ -47,6 +47,9 @@ class LoraConfig(Section):
             )
         if self.variant == "vera" and self.b_rate_factor != 1:
             raise ValueError("variant 'vera' has no B to learn: leave out b_rate_factor")
+        plain = type(self).model_fields["alpha"].default
+        if self.variant == "vera" and (self.alpha != plain or self.rank_stabilized):
+            raise ValueError("variant 'vera' learns its scale: leave out alpha and rank_stabilized")
         if self.layer_ranks and not any(self.layer_ranks):
             raise ValueError("layer_ranks leaves every layer without adapters")
         return self
