@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ from fedehr_shared.tokens.batch import EventBatch
 from fedehr_shared.tokens.budget import check_budget, ranges_within
 from fedehr_shared.tokens.masking import MaskedBatch
 from fedehr_shared.vocabulary.vocabulary import MASK, START
+from fedehr_shared.wire.task_balance import TaskBalance
 
 NUM_TOKENS = 40
 MODEL = ModelConfig(layers=2, hidden=16, heads=2)
@@ -34,11 +35,25 @@ TUNING = FinetuningConfig(tasks=("death", "long_stay"))
 STUDY = StudyConfig(
     name="any", model=MODEL, finetuning=TUNING, loss=LossConfig(label_smoothing=0.1)
 )
+KINDS: dict[str, dict[str, Any]] = {
+    "death": {},
+    "class": {"kind": "multiclass", "classes": ["a", "b", "c"], "class_weights": [1, 2, 0.5]},
+    "days": {"kind": "regression", "center": 5, "scale": 2},
+    "hours": {"kind": "time_to_event", "interval_ends_hours": [24, 48, 96]},
+}
+LOSSES: list[dict[str, Any]] = [
+    {"task_weights": "equal", "label_smoothing": 0.1},
+    {"task_weights": "fixed", "kind": "focal"},
+    {"task_weights": "dynamic", "class_weights": "balanced"},
+    {"task_weights": "uncertainty"},
+]
+BALANCE = TaskBalance((0.4, 0.3, 0.2, 0.1), {"death": (0.9, 0.1)})
 COLUMNS = ("tokens", "hours", "ages", "visits", "sexes")
 ROUNDING = {torch.float32: 5e-6, torch.float64: 1e-11}
 """Of gradients, as a share of what is summed up. Most are below 1e-7 in single precision; that
 the pieces add up and do not merely come near is seen in double precision."""
 lengths_of_sequences = st.lists(st.integers(1, 20), min_size=1, max_size=12)
+AnyModel = TypeVar("AnyModel", bound=nn.Module)
 budgets = st.none() | st.integers(1, 80)
 
 
@@ -166,7 +181,7 @@ def test_pieces_of_a_piece_share_the_step_as_the_piece_does(
     assert {part.num_step_targets for part in again} == {masked.num_step_targets}
 
 
-def _loaded(model: nn.Module) -> nn.Module:
+def _loaded(model: AnyModel) -> AnyModel:
     load_parameters(model, draw_first_weights(model, 3, "pieces"))
     return model
 
@@ -230,6 +245,61 @@ def test_losses_and_gradients_of_labelled_pieces_add_up(
 
     total = _assert_adds_up(model, loss_of, labelled, budget, precision)
     assert (total > 0) == bool(labelled.num_step_labels.any())
+
+
+@st.composite
+def batches_of_all_kinds(draw: st.DrawFn) -> LabelledBatch:
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    batch = _batch(generator, draw(lengths_of_sequences))
+    num = batch.num_sequences
+    labels = np.stack(
+        [
+            generator.integers(0, 2, num),
+            generator.integers(0, 3, num),
+            generator.normal(5, 6, num),
+            generator.choice([12.0, 24.0, 36.0, 80.0, 200.0], num) * generator.choice([-1, 1], num),
+        ],
+        axis=1,
+    ).astype(np.float32)
+    labels[generator.random(labels.shape) < draw(st.sampled_from([0.0, 0.5, 0.9]))] = np.nan
+    given = torch.from_numpy(labels)
+    return LabelledBatch(batch, given, (~given.isnan()).sum(dim=0))
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    labelled=batches_of_all_kinds(),
+    budget=st.integers(1, 80),
+    precision=st.sampled_from([*ROUNDING]),
+    pooling=st.sampled_from(["mean", "sum", "attention"]),
+)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_of_all_kinds_of_pieces_add_up_whatever_the_weights(
+    loss: dict[str, Any], labelled: LabelledBatch, budget: int, precision: torch.dtype, pooling: str
+) -> None:
+    assume(len(labelled.split(budget)) > 1)
+    study = StudyConfig.model_validate(
+        {
+            "name": "any",
+            "model": {"layers": 1, "hidden": 16, "heads": 2, "pooling": pooling},
+            "finetuning": {"tasks": list(KINDS)},
+            "tasks": {name: kind for name, kind in KINDS.items() if kind},
+            "loss": loss,
+        }
+    )
+    model = _loaded(FinetuningModel(study, NUM_TOKENS))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.startswith(("pooling.", "uncertainty.")):
+                parameter.normal_(generator=torch.Generator().manual_seed(1))
+    total = MultitaskLoss(study, BALANCE if "dynamic" in loss.values() else None)
+
+    def loss_of(piece: LabelledBatch) -> torch.Tensor:
+        given = (piece.labels, piece.num_step_labels, model.log_variances)
+        found: torch.Tensor = total(model(piece.batch), *given)
+        return found
+
+    _assert_adds_up(model, loss_of, labelled, budget, precision)
 
 
 def test_a_budget_below_the_context_is_refused_with_both_numbers() -> None:

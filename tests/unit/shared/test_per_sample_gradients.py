@@ -12,6 +12,7 @@ from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.config.objective import ObjectiveConfig
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.model.finetuning_model import FinetuningModel
+from fedehr_shared.model.heads.multitask import MultitaskLoss
 from fedehr_shared.model.pretraining_model import PretrainingModel
 from fedehr_shared.model.stack import set_attention
 from fedehr_shared.model.weights import draw_first_weights, load_parameters
@@ -52,6 +53,36 @@ def _adapted(variant: str) -> tuple[torch.nn.Module, Callable[..., Any]]:
     return model, loss
 
 
+TASKS: dict[str, dict[str, Any]] = {
+    "class": {"kind": "multiclass", "classes": ["a", "b", "c"]},
+    "days": {"kind": "regression", "center": 5, "scale": 2},
+    "hours": {"kind": "time_to_event", "interval_ends_hours": [24, 48, 96]},
+}
+LABELS = torch.tensor([1.0, 2.0, 9.0, -30.0])
+
+
+def _all_kinds(loss_kind: str, task_weights: str) -> tuple[torch.nn.Module, Callable[..., Any]]:
+    """Every kind of head on attention pooling, down to the loss; some subjects have no label."""
+    study = StudyConfig.model_validate(
+        {
+            "name": "any",
+            "model": {"layers": 2, "hidden": 16, "heads": 2, "pooling": "attention"},
+            "finetuning": {"tasks": ["death", *TASKS]},
+            "tasks": TASKS,
+            "loss": {"kind": loss_kind, "task_weights": task_weights},
+        }
+    )
+    model, total = FinetuningModel(study, NUM_TOKENS), MultitaskLoss(study)
+    counts = torch.full((4,), NUM_SUBJECTS)
+
+    def loss(weights: dict[str, torch.Tensor], *columns: torch.Tensor) -> Any:
+        logits = functional_call(model, weights, (_stream(*columns),))
+        labels = torch.where(columns[0][:1] % 2 == 0, LABELS, torch.nan)[None]
+        return total(logits, labels, counts, weights.get("uncertainty.log_variances"))
+
+    return model, loss
+
+
 def _pretrained() -> tuple[torch.nn.Module, Callable[..., Any]]:
     model, positions = PretrainingModel(MODEL, ObjectiveConfig(), NUM_TOKENS), torch.tensor([1, 5])
 
@@ -72,6 +103,8 @@ def _pretrained() -> tuple[torch.nn.Module, Callable[..., Any]]:
         lambda: _finetuned(True),
         lambda: _adapted("lora"),
         lambda: _adapted("vera"),
+        lambda: _all_kinds("cross_entropy", "uncertainty"),
+        lambda: _all_kinds("focal", "equal"),
     ],
 )
 def test_gradients_of_all_subjects_at_once_are_those_of_each(
