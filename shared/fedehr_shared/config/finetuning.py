@@ -35,8 +35,8 @@ class FinetuningConfig(OptimizationConfig):
     encoder_rate_factor: Annotated[float, Field(gt=0, le=1)] = 0.03
     """The encoder's learning rate as a share of the heads'."""
     wide: bool = True
-    """Add to each head a linear term over the tokens that a sequence holds; not with `lora`,
-    whose rounds it would fill."""
+    """Add to each head a linear term over the tokens that a sequence holds. With `lora` it is off
+    unless asked for: it sends a number for every token and output."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout on the pooled encoding, in training only."""
 
@@ -49,11 +49,6 @@ class FinetuningConfig(OptimizationConfig):
 
     @model_validator(mode="after")
     def _parts_belong_together(self) -> "FinetuningConfig":
-        if self.tuning == "lora" and self.wide:
-            raise ValueError(
-                "tuning = 'lora' sends adapters and heads alone, and wide = true would send a "
-                "number for every token with them: leave out wide"
-            )
         if self.tuning in {"probe_then_full", "gradual"} and self.rounds == 1:
             raise ValueError(
                 f"tuning = '{self.tuning}' trains the heads first, and rounds = 1 leaves nothing "

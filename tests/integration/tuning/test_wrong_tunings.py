@@ -25,7 +25,6 @@ WRONG = {
     "no_layer": (ADAPTED + "[lora]\nlayer_ranks = [0, 0]\n", "every layer without adapters"),
     "adapters_without_lora": (TUNED + "[lora]\nrank = 4\n", "tuning is not 'lora'"),
     "negative_rate": (ADAPTED + "[lora]\nb_rate_factor = -1\n", r"lora\.b_rate_factor.*greater"),
-    "wide_with_lora": (ADAPTED + "wide = true\n", "leave out wide"),
     "vera_with_b": (
         ADAPTED + '[lora]\nvariant = "vera"\nb_rate_factor = 2\n', "no B to learn",
     ),
