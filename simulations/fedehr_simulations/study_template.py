@@ -156,8 +156,8 @@ WORDS: dict[str, str] = {
     ),
     "finetuning.encoder_rate_factor": ("The encoder's learning rate as a share of the heads'."),
     "finetuning.wide": (
-        "Add to each head a linear term over the tokens that a sequence holds; with lora off unless "
-        "asked for."
+        "Add to each head a linear term over the tokens that a sequence holds; with lora it is off "
+        "unless asked for."
     ),
     "finetuning.dropout": "Dropout on the subject's encoding, in training only.",
     "lora": 'Low-rank adapters, with tuning = "lora".',
