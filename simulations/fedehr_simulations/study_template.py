@@ -102,7 +102,10 @@ WORDS: dict[str, str] = {
     "model.layers": "Transformer layers.",
     "model.hidden": "Width of a token's encoding; a multiple of 2 x heads.",
     "model.heads": "Attention heads.",
-    "model.pooling": 'From token encodings to one subject encoding: "mean" or "sum".',
+    "model.pooling": (
+        'From token encodings to one subject encoding: "mean", "sum", or "attention", a mean whose '
+        "weights are learnt with the heads."
+    ),
     "masking": "Masked events: what is hidden in pre-training.",
     "masking.rate": "Share of positions that are hidden and to be found.",
     "masking.mask_share": "Share of the hidden positions that show [MASK].",
@@ -139,7 +142,7 @@ WORDS: dict[str, str] = {
     ),
     "finetuning": "Fine-tuning with one head a task, from the pre-trained weights.",
     **{f"finetuning.{key}": words for key, words in _PHASE.items()},
-    "finetuning.tasks": "Tasks: each is a file labels/<task>.parquet at every site.",
+    "finetuning.tasks": "Tasks: each is a file labels/<task>.parquet at the sites that hold it.",
     "finetuning.tuning": (
         'What is trained. "probe": the heads alone. "probe_then_full": the heads, then everything. '
         '"full": everything. "gradual": the heads, then layer after layer from the top. "lora": '
@@ -189,7 +192,7 @@ WORDS: dict[str, str] = {
     "tasks": (
         "A task that is not binary, or has a weight or thresholds of its own, gets a table "
         '[tasks.NAME] with kind = "binary", "multiclass", "regression" or "time_to_event"; see '
-        "docs/finetuning.md."
+        "docs/heads.md."
     ),
     "exchange": "How tensors travel.",
     "exchange.dtype": (

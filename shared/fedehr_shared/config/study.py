@@ -7,6 +7,7 @@ own section, never the whole.
 
 import hashlib
 import json
+from collections.abc import Container
 from pathlib import Path
 from typing import Annotated
 
@@ -206,6 +207,15 @@ class StudyConfig(Section):
     def tasks_by_name(self) -> dict[str, TaskConfig]:
         """In the order of `[finetuning] tasks`."""
         return {name: self.task(name) for name in self.finetuning.tasks}
+
+    def with_tasks(self, names: Container[str]) -> "StudyConfig":
+        """The same study with some of its tasks alone (and so another digest)."""
+        tasks = tuple(name for name in self.finetuning.tasks if name in names)
+        if tasks == self.finetuning.tasks:
+            return self
+        kinds = {name: task for name, task in self.tasks.items() if name in tasks}
+        finetuning = self.finetuning.model_copy(update={"tasks": tasks})
+        return self.model_copy(update={"finetuning": finetuning, "tasks": kinds})
 
     def num_rounds(self, phase: str) -> int:
         """Rounds of a phase; those before and after training have one."""

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from fedehr_server.checkpoint import CheckpointFolder, load_weights
 from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.config.study import StudyConfig
-from fedehr_shared.errors import CheckpointError
+from fedehr_shared.errors import CheckpointError, UsageError
 from fedehr_shared.model.encoder import EventEncoder
-from fedehr_shared.model.heads.pooling import pool
+from fedehr_shared.model.heads.pooling import AttentionPooling, pool
 from fedehr_shared.model.lora.merging import merged
 from fedehr_shared.model.tuning.plan import is_adapter
-from fedehr_shared.model.weights import build_model
+from fedehr_shared.model.weights import build_model, load_parameters
 from fedehr_shared.tokens.collate import collate
 from fedehr_shared.tokens.store import TokenStore
 from fedehr_shared.tokens.windows import Windows
 
-_PREFIX = "encoder."
+_PREFIX, _QUERY = "encoder.", "pooling.query.weight"
 _WINDOWS_A_BATCH = 128
 
 
@@ -30,7 +30,8 @@ class FrozenEncoder:
     def __init__(
         self, config: ModelConfig, num_tokens: int, weights: Mapping[str, NDArray[np.float32]]
     ) -> None:
-        """`weights`: a model's tensors by name; those of the encoder alone are read.
+        """`weights`: a model's tensors by name; those of the encoder alone are read, and the query
+        of attention pooling, if there is one.
 
         Raises:
             WireError: they do not fit an encoder of this size.
@@ -38,6 +39,7 @@ class FrozenEncoder:
         own = {n.removeprefix(_PREFIX): w for n, w in weights.items() if n.startswith(_PREFIX)}
         self._encoder = build_model(lambda: EventEncoder(config, num_tokens), own).eval()
         self._pooling = config.pooling
+        self._query = weights.get(_QUERY)
         self._hidden = config.hidden
 
     def encode(self, store: TokenStore, windows: Windows) -> NDArray[np.float64]:
@@ -53,6 +55,9 @@ class FrozenEncoder:
         """One vector a window for each way of pooling, at the cost of one.
 
         Shape: each `[windows, hidden]`.
+
+        Raises:
+            UsageError: attention is asked for, and the run trained no query for it.
         """
         parts = {how: [np.empty((0, self._hidden))] for how in poolings}
         with torch.inference_mode():
@@ -60,8 +65,23 @@ class FrozenEncoder:
                 batch = collate(store, windows[begin : begin + _WINDOWS_A_BATCH])
                 encoded = self._encoder(batch)
                 for how, own in parts.items():
-                    own.append(pool(encoded, batch.cu_seqlens, how).double().numpy())
+                    pooled = self._pool(encoded, batch.cu_seqlens, how)
+                    own.append(pooled.double().numpy())
         return {how: np.concatenate(own) for how, own in parts.items()}
+
+    def _pool(self, encoded: torch.Tensor, places: torch.Tensor, how: str) -> torch.Tensor:
+        if how != "attention":
+            return pool(encoded, places, how)
+        if self._query is None:
+            raise UsageError(
+                "the study pools by attention, and what it attends to is learnt with the heads: "
+                'these weights were never fine-tuned. Give the study [model] pooling = "mean" or '
+                '"sum" for this, or probe a run that was fine-tuned with attention.'
+            )
+        pooling = AttentionPooling(self._hidden)
+        load_parameters(pooling, {"query.weight": self._query})
+        pooled: torch.Tensor = pooling(encoded, places)
+        return pooled
 
 
 def without_adapters(
