@@ -19,8 +19,7 @@ from pathlib import Path
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.meds.folder import FederationFolder, SiteFolder
 from fedehr_simulations.arms.federated import FEDERATED, FederatedRun
-from fedehr_simulations.arms.logistic import LOGISTIC, LogisticFit
-from fedehr_simulations.arms.piece import Piece, PieceResult
+from fedehr_simulations.arms.piece import PieceResult
 from fedehr_simulations.arms.pooled import POOLED
 from fedehr_simulations.arms.request import WORK_FOLDER, ComparisonRequest
 from fedehr_simulations.arms.site_report import SiteReport
@@ -74,12 +73,14 @@ def run_comparison(request: ComparisonRequest, watch: Watch, on_done: OnDone) ->
             run.simulate(on_progress, request.num_actors)
     runs = {run.arm: run.run_folder for run in reversed(simulations)}
     with _scratch(request.out), Workers(on_done) as workers:
-        results = workers.run([*simulations, *request.one_site_runs(sites)])
+        one_site = request.one_site_runs(sites)
+        results = workers.run(
+            [*simulations, *one_site, *request.from_federated(simulations, sites)]
+        )
         if POOLED in request.arms:
             runs[POOLED] = request.folder(POOLED, request.study.seed) / "runs" / POOLED
         vocabulary = agreed_vocabulary(request.study, request.federation, runs)
-        if LOGISTIC in request.arms:
-            results += workers.run([_logistic(request, vocabulary)])
+        results += workers.run(request.bag_fits(vocabulary))
         summaries = _summarize(workers, request.study, sites, vocabulary, request.out)
     arms = {
         arm: _collect(held_out, [r for r in results if r.arm == arm], request.out / arm, runs)
@@ -139,16 +140,6 @@ def _scratch(out: Path) -> Iterator[None]:
         yield
     finally:
         shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)
-
-
-def _logistic(request: ComparisonRequest, vocabulary: str) -> Piece[PieceResult]:
-    return LogisticFit(
-        study=request.study,
-        federation=request.federation,
-        vocabulary=vocabulary,
-        folder=request.folder(LOGISTIC, request.study.seed),
-        work=request.work(LOGISTIC),
-    )
 
 
 def _summarize(

@@ -7,15 +7,20 @@ from pathlib import Path
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import DataError, UsageError
 from fedehr_shared.meds.folder import SiteFolder
+from fedehr_simulations.arms.boosting import BOOSTING, BoostingFit
 from fedehr_simulations.arms.federated import FEDERATED, FederatedRun
 from fedehr_simulations.arms.local import LOCAL, LocalRun
-from fedehr_simulations.arms.logistic import LOGISTIC
+from fedehr_simulations.arms.logistic import LOGISTIC, LogisticFit
+from fedehr_simulations.arms.own_labels import OWN_LABELS, OwnLabelsRun
 from fedehr_simulations.arms.piece import Piece, PieceResult
 from fedehr_simulations.arms.pooled import POOLED, PooledRun
 from fedehr_simulations.arms.scratch import SCRATCH, without_pretraining
+from fedehr_simulations.arms.single_task import SINGLE_TASK, SingleTaskRun
 from fedehr_simulations.engine.request import check_request
 
-ARMS = (FEDERATED, POOLED, LOCAL, SCRATCH, LOGISTIC)
+ARMS = (FEDERATED, POOLED, LOCAL, SCRATCH, LOGISTIC, BOOSTING, SINGLE_TASK, OWN_LABELS)
+FROM_FEDERATED = (SINGLE_TASK, OWN_LABELS)
+"""Arms that begin from what the federated arm pre-trained."""
 WORK_FOLDER = ".work"
 
 
@@ -27,7 +32,7 @@ class ComparisonRequest:
         study: the study, with its first seed.
         federation: the federation folder.
         arms: each of `ARMS` at most once.
-        num_seeds: seeds rising from the study's own; logistic regression needs none.
+        num_seeds: seeds rising from the study's own; logistic regression and boosting need one.
         out: a new folder.
         num_actors: sites of a simulation that work at the same time, None: one a core.
     """
@@ -51,6 +56,12 @@ class ComparisonRequest:
             raise UsageError(
                 f"--arms {','.join(self.arms)}: name each of {', '.join(ARMS)} at most once"
                 f"{f'; {unknown[0]!r} is not one of them' if unknown else ''}."
+            )
+        dependent = [arm for arm in self.arms if arm in FROM_FEDERATED]
+        if dependent and FEDERATED not in self.arms:
+            raise UsageError(
+                f"--arms {','.join(self.arms)}: {dependent[0]} begins from the model that the arm "
+                f"{FEDERATED} pre-trained. Name that too."
             )
         if self.num_seeds < 1:
             raise UsageError(f"--seeds {self.num_seeds}: choose 1 or more.")
@@ -98,4 +109,35 @@ class ComparisonRequest:
                 folder = self.folder(LOCAL, study.seed) / site.name
                 work = self.work(LOCAL, str(study.seed), site.name)
                 pieces.append(LocalRun(study, site, folder, work))
+        return pieces
+
+    def from_federated(
+        self, simulations: Sequence[FederatedRun], sites: Sequence[SiteFolder]
+    ) -> list[Piece[PieceResult]]:
+        """The runs that begin from a finished federated run of their seed."""
+        pieces: list[Piece[PieceResult]] = []
+        for run in (run for run in simulations if run.arm == FEDERATED):
+            seed = run.study.seed
+            if SINGLE_TASK in self.arms:
+                work = self.work(SINGLE_TASK, str(seed))
+                pieces.append(SingleTaskRun(run, self.folder(SINGLE_TASK, seed), work))
+            for site in sites if OWN_LABELS in self.arms else []:
+                folder = self.folder(OWN_LABELS, seed) / site.name
+                work = self.work(OWN_LABELS, str(seed), site.name)
+                pieces.append(OwnLabelsRun(run, site, folder, work))
+        return pieces
+
+    def bag_fits(self, vocabulary: str) -> list[Piece[PieceResult]]:
+        """The models of a bag of tokens.
+
+        Args:
+            vocabulary: its text.
+        """
+        pieces: list[Piece[PieceResult]] = []
+        if LOGISTIC in self.arms:
+            folder, work = self.folder(LOGISTIC, self.study.seed), self.work(LOGISTIC)
+            pieces.append(LogisticFit(self.study, self.federation, vocabulary, folder, work))
+        if BOOSTING in self.arms:
+            folder, work = self.folder(BOOSTING, self.study.seed), self.work(BOOSTING)
+            pieces.append(BoostingFit(self.study, self.federation, vocabulary, folder, work))
         return pieces

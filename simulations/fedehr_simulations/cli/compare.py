@@ -36,7 +36,9 @@ def compare(
     """Train a study in several ways and score each on the same held-out subjects.
 
     federated: on Flower's simulation engine. scratch: the same without pre-training. pooled:
-    all records in one place. local: each site alone. logistic: a bag of tokens, pooled.
+    all records in one place. local: each site alone. logistic, boosting: a bag of tokens,
+    pooled. From the federated arm's pre-trained model begin single_task, each task alone, and
+    own_labels, each site with its own labels alone.
 
     The folder OUT is private: it holds predictions by subject.
     """
@@ -71,8 +73,9 @@ def print_comparison(found: "Comparison") -> None:
         if told.metric == "auroc":
             order = "" if settles_order(told.difference) else ": no order"
             figure = format_difference(told.difference, verdict.min_cell)
+            where = "" if told.site is None else f", {told.site}"
             console.out.print(
-                f"{told.task} AUROC, {told.arm} minus {told.reference}: {figure}{order}",
+                f"{told.task} AUROC, {told.arm} minus {told.reference}{where}: {figure}{order}",
                 markup=False,
                 soft_wrap=True,
             )

@@ -13,6 +13,7 @@ from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.meds.folder import FEDERATION_FILE, FederationFolder
 from fedehr_simulations.outcome.held_out import HeldOut
 from fedehr_simulations.outcome.scoring import Rules, paired_difference, score_task, task_data
+from fedehr_simulations.outcome.site_differences import site_differences
 from fedehr_simulations.outcome.tables import write_table
 from fedehr_simulations.report.report import write_report
 from fedehr_simulations.verdict.machine import describe_machine, describe_versions
@@ -26,6 +27,8 @@ from fedehr_simulations.verdict.verdict import (
 )
 
 LEAD = "federated"
+OF_EACH_SITE = ("local", "own_labels")
+"""Arms with a model of each site's own: they are compared site by site too."""
 VERDICT_FILE, REPORT_FILE, TABLE_FILE = "verdict.json", "report.html", "results.csv"
 
 
@@ -150,6 +153,8 @@ def _comparisons(
                 )
                 for metric in METRICS
             ]
+            if name in OF_EACH_SITE:
+                found += site_differences((LEAD, name), ours, theirs, held_out.site_names, rules)
     return found
 
 

@@ -10,7 +10,7 @@ import tempfile
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError
 
@@ -71,12 +71,18 @@ class Traffic(Part):
 
 
 class Comparison(Part):
-    """`arm` minus `reference` on the same subjects, with a paired interval."""
+    """`arm` minus `reference` on the same subjects, with a paired interval.
+
+    `site` is left out where the subjects of all sites are pooled.
+    """
+
+    left_out_if_none: ClassVar[frozenset[str]] = frozenset({"site"})
 
     task: Text
     metric: Metric
     arm: Text
     reference: Text
+    site: Text | None = None
     difference: Interval
     num_seeds: Annotated[int, Field(ge=1)]
 
