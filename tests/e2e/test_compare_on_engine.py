@@ -98,4 +98,5 @@ def test_the_server_was_told_the_same_per_site(compared: Verdict, folder: Path) 
     run = folder / "compared/federated/seed-0/runs/federated"
     told = json.loads((run / "evaluation.json").read_text())["coin"]["per_site"]["hospital-1"]
     found = compared.arms["federated"].tasks["coin"].per_site["hospital-1"].auroc
-    assert found.value == pytest.approx(told["auroc"]["value"])
+    # The site tells it in steps that count no one (told_values.py).
+    assert found.value == pytest.approx(told["auroc"]["value"], abs=0.01)

@@ -142,7 +142,9 @@ def test_predictions_are_those_the_site_itself_scored(
     pairs = [(r["coin.label"], r["coin.probability"]) for r in rows if r["site"] == site]
     from sklearn.metrics import roc_auc_score
 
-    assert own["auroc"]["value"] == pytest.approx(roc_auc_score(*zip(*pairs, strict=True)))
+    # The site tells it in steps that count no one (told_values.py).
+    exact = roc_auc_score(*zip(*pairs, strict=True))
+    assert own["auroc"]["value"] == pytest.approx(exact, abs=0.01)
     seeds = printed["arms"]["local"]["tasks"]["coin"]["per_site"][site]["auroc"]
     assert seeds["low"] <= seeds["value"] <= seeds["high"]
     # The site tells its counts in multiples of min_cell; the researcher's own table is exact.

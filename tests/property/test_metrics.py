@@ -1,4 +1,4 @@
-"""AUROC, AUPRC and Brier against scikit-learn, and what their histograms allow."""
+"""AUROC, AUPRC and Brier against scikit-learn, and their intervals."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,6 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 from fedehr_shared.metrics.binary import METRICS
 from fedehr_shared.metrics.intervals import bootstrap_weights, metric_interval, paired_interval
-from fedehr_shared.metrics.score_histogram import NUM_SCORE_BINS, merge_scores, pooled_auroc
 
 Scored = tuple[NDArray[np.float64], NDArray[np.float64]]
 REFERENCES = {
@@ -87,45 +86,3 @@ def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         interval = metric_interval("auroc", labels, [scores], weights)
         covered += interval.low <= 0.76025 <= interval.high
     assert 175 <= covered <= 199
-
-
-@settings(deadline=None, max_examples=200)
-@given(case=scored(), min_cell=st.integers(1, 25))
-def test_histogram_cells_are_empty_or_large_enough(case: Scored, min_cell: int) -> None:
-    labels, scores = case
-    merged = merge_scores(labels, scores, min_cell)
-    classes = [int((labels == value).sum()) for value in (0, 1)]
-    if min(classes) < min_cell:
-        assert merged is None
-        return
-    assert merged is not None
-    edges, negatives, positives = merged
-    assert all(n == 0 or n >= min_cell for n in negatives + positives)
-    assert [sum(negatives), sum(positives)] == classes
-    assert edges == sorted(set(edges))
-    assert edges[0] > 0
-    assert edges[-1] == NUM_SCORE_BINS
-    places = np.minimum((scores * NUM_SCORE_BINS).astype(int), NUM_SCORE_BINS - 1)
-    for value, told in ((0.0, negatives), (1.0, positives)):
-        counted = np.histogram(places[labels == value], bins=[-0.5, *(e - 0.5 for e in edges)])[0]
-        assert counted.tolist() == told
-
-
-@settings(deadline=None, max_examples=200)
-@given(cases=st.lists(scored(least=5), min_size=1, max_size=4), min_cell=st.integers(1, 5))
-def test_the_pooled_auroc_lies_within_its_bounds(cases: list[Scored], min_cell: int) -> None:
-    told = [merge_scores(labels, scores, min_cell) for labels, scores in cases]
-    found = pooled_auroc([bins for bins in told if bins is not None])
-    assert found is not None
-    middle, least, greatest = found
-    labels = np.concatenate([labels for labels, _ in cases])
-    scores = np.concatenate([scores for _, scores in cases])
-    exact = roc_auc_score(labels, scores)
-    assert least - 1e-9 <= exact <= greatest + 1e-9
-    assert least <= middle <= greatest
-    backwards = pooled_auroc([bins for bins in told[::-1] if bins is not None])
-    assert backwards == pytest.approx(found)
-
-
-def test_nothing_told_means_nothing_pooled() -> None:
-    assert pooled_auroc([]) is None

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from fedehr_client.answers.base_store import BaseStore
-from fedehr_client.answers.evaluation import evaluation_report, tuning_auroc
+from fedehr_client.answers.evaluation import TuningSplit, evaluation_report, tuning_auroc
 from fedehr_client.answers.site_data import SiteData, keep_vocabulary
 from fedehr_client.answers.task_numbers import label_numbers, tuning_losses
 from fedehr_client.compute.compute import choose_compute
@@ -52,6 +52,7 @@ def answer(work: Work, location: SiteLocation) -> Payload:
     if work.id.phase == "vocabulary":
         # A study begins here. What a run of it that was broken off left is of other weights.
         forget_study(location.work, work.study.digest)
+        forget_error_feedback(location.work, work.study.digest)
         local_parts.forget_rounds()
         return VocabularyAnswer(work.study, location).payload()
     _require_agreed(work)
@@ -129,8 +130,19 @@ def _finetune(context: RoundContext, data: SiteData) -> TrainReport:
 
 def _evaluate(context: RoundContext, data: SiteData) -> Payload:
     held_out, study = data.examples(HELD_OUT), context.study
-    scores = _scores(context, data, held_out)
-    report = evaluation_report(context.site, study, held_out, scores, data.min_cell)
+    tuning = None
+    if study.evaluation.calibration != "none":
+        examples = data.examples(TUNING)
+        tuning = TuningSplit(examples.labels, _scores(context, data, examples))
+    report = evaluation_report(
+        context.site,
+        study,
+        held_out,
+        _scores(context, data, held_out),
+        data.min_cell,
+        store=data.store,
+        tuning=tuning,
+    )
     return report.to_payload()
 
 

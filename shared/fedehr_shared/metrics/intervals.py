@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedehr_shared.metrics.binary import METRICS
+from fedehr_shared.metrics.binary import METRICS, Metric
 from fedehr_shared.seeds import derive_generator
 
 _CHUNK = 250
@@ -31,7 +31,7 @@ def bootstrap_weights(num: int, num_replicates: int, *seed_parts: str | int) -> 
 
 
 def metric_interval(
-    metric: str,
+    metric: str | Metric,
     labels: NDArray[np.float64],
     scores_by_seed: Sequence[NDArray[np.float64]],
     weights: NDArray[np.int16],
@@ -39,7 +39,7 @@ def metric_interval(
     """The metric's mean over seeds, with an interval over subjects.
 
     Args:
-        metric: a key of `METRICS`.
+        metric: a key of `METRICS`, or a function like them.
         labels: `[n]`, 0 or 1.
         scores_by_seed: for each seed `[n]`, probabilities.
         weights: `[replicates, n]`, from `bootstrap_weights`.
@@ -49,7 +49,7 @@ def metric_interval(
 
 
 def paired_interval(
-    metric: str,
+    metric: str | Metric,
     labels: NDArray[np.float64],
     scores_by_seed: Sequence[NDArray[np.float64]],
     reference_by_seed: Sequence[NDArray[np.float64]],
@@ -67,12 +67,12 @@ def paired_interval(
     return _interval(float(ours - theirs), differences)
 
 
-def _point(metric: str, labels: NDArray[np.float64], scores: NDArray[np.float64]) -> float:
-    return float(METRICS[metric](labels, scores, np.ones((1, labels.size)))[0])
+def _point(metric: str | Metric, labels: NDArray[np.float64], scores: NDArray[np.float64]) -> float:
+    return float(_function(metric)(labels, scores, np.ones((1, labels.size)))[0])
 
 
 def _replicates(
-    metric: str,
+    metric: str | Metric,
     labels: NDArray[np.float64],
     scores_by_seed: Sequence[NDArray[np.float64]],
     weights: NDArray[np.int16],
@@ -81,8 +81,12 @@ def _replicates(
     for begin in range(0, weights.shape[0], _CHUNK):
         chunk = weights[begin : begin + _CHUNK].astype(np.float64)
         for scores in scores_by_seed:
-            values[begin : begin + _CHUNK] += METRICS[metric](labels, scores, chunk)
+            values[begin : begin + _CHUNK] += _function(metric)(labels, scores, chunk)
     return values / len(scores_by_seed)
+
+
+def _function(metric: str | Metric) -> Metric:
+    return METRICS[metric] if isinstance(metric, str) else metric
 
 
 def _interval(value: float, replicates: NDArray[np.float64]) -> Interval:

@@ -1,75 +1,117 @@
-"""Score histograms that may leave a site, and the AUROC that their sum allows."""
+"""Histograms of scores that may leave a site: every bin holds `min_cell` subjects or more.
 
-from collections.abc import Sequence
+Positives and negatives have one each. Scores are placed on a fixed grid of log-odds, public and
+the same for all; the histogram cuts the ordered subjects of one class into runs of equal
+length, and tells between which grid cells each run ends, each run's mean place and its deviation.
+
+A site tells the class's number rounded down to a multiple of `min_cell`. The number of runs
+follows from it, and each run is long enough, so that nothing else is counted; how long each is
+follows from the true number, of which `min_cell` values are left open.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-NUM_SCORE_BINS = 1_000
-ScoreBins = tuple[list[int], list[int], list[int]]
+from fedehr_shared.cells import told_count
+from fedehr_shared.metrics.recalibration import MOST_LOG_ODDS, log_odds
+
+Floats = NDArray[np.float64]
+
+CELLS_PER_LOG_ODD = 1_024
+NUM_CELLS = int(2 * MOST_LOG_ODDS * CELLS_PER_LOG_ODD)
+MOST_BINS = 1_024
+"""Of a class at a site; larger sites have larger bins."""
 
 
-def merge_scores(
-    labels: NDArray[np.float64], scores: NDArray[np.float64], min_cell: int
-) -> ScoreBins | None:
-    """Merge neighbouring score bins until each class counts zero or at least `min_cell`.
+@dataclass(frozen=True)
+class ScoreHistogram:
+    """One class's scores at one site, as told.
 
-    Args:
-        labels: `[n]`, 0 or 1.
-        scores: `[n]`, probabilities.
-        min_cell: the least count of a class in a bin.
-
-    Returns:
-        Upper edges (in 1/1000), negatives and positives a bin; None when either class has
-        fewer than `min_cell` subjects in all.
+    Attributes:
+        num: how many there are, rounded down to a multiple of `min_cell`.
+        min_cell: the site's.
+        edges: between each two neighbouring bins, in half cells: twice the number of a
+            boundary, or where equal places meet, twice the cell's number and one.
+        means: of each bin's places, in cells, rounded.
+        deviations: root of the mean squared distance from there, in cells, rounded up.
     """
-    places = np.clip((scores * NUM_SCORE_BINS).astype(int), 0, NUM_SCORE_BINS - 1)
-    counts = np.stack(
-        [np.bincount(places[labels == c], minlength=NUM_SCORE_BINS) for c in (0.0, 1.0)]
-    )
-    if counts.sum(axis=1).min() < min_cell:
-        return None
-    edges: list[int] = []
-    cells: list[NDArray[np.int64]] = []
-    held = np.zeros(2, dtype=np.int64)
-    for place in range(NUM_SCORE_BINS):
-        held = held + counts[:, place]
-        if held.any() and _may_leave(held, min_cell):
-            edges.append(place + 1)
-            cells.append(held)
-            held = np.zeros(2, dtype=np.int64)
-    while held.any() and not _may_leave(held, min_cell):
-        edges.pop()
-        held = held + cells.pop()
-    if held.any():
-        edges.append(NUM_SCORE_BINS)
-        cells.append(held)
-    edges[-1] = NUM_SCORE_BINS
-    return edges, [int(cell[0]) for cell in cells], [int(cell[1]) for cell in cells]
+
+    num: int
+    min_cell: int
+    edges: tuple[int, ...]
+    means: tuple[int, ...]
+    deviations: tuple[int, ...]
+
+    @classmethod
+    def of(cls, scores: Floats, min_cell: int) -> "ScoreHistogram":
+        """The histogram of some probabilities, `[n]` with n at least `min_cell`."""
+        ordered = np.sort(places_of(scores))
+        num_bins = num_bins_of(ordered.size, min_cell)
+        begins = np.arange(num_bins + 1) * ordered.size // num_bins
+        last, first = (np.floor(ordered[begins[1:-1] - k]).astype(np.int64) for k in (1, 0))
+        edges = np.where(last == first, 2 * first + 1, 2 * ((last + 1 + first) // 2))
+        sizes = np.diff(begins)
+        means = np.rint(np.add.reduceat(ordered, begins[:-1]) / sizes)
+        squares = np.add.reduceat((ordered - np.repeat(means, sizes)) ** 2, begins[:-1])
+        return cls(
+            num=told_count(ordered.size, min_cell),
+            min_cell=min_cell,
+            edges=tuple(edges.tolist()),
+            means=tuple(means.astype(np.int64).tolist()),
+            deviations=tuple(np.ceil(np.sqrt(squares / sizes)).astype(np.int64).tolist()),
+        )
+
+    @cached_property
+    def lows(self) -> Floats:
+        """No place of a bin is below. `[bins]`."""
+        return np.asarray([0, *(edge // 2 for edge in self.edges)], dtype=np.float64)
+
+    @cached_property
+    def highs(self) -> Floats:
+        """All places of a bin are below. `[bins]`."""
+        return np.asarray([*(-(-edge // 2) for edge in self.edges), NUM_CELLS], dtype=np.float64)
+
+    @cached_property
+    def sizes(self) -> Floats:
+        """Subjects in each bin, for each number that there may be. `[min_cell, bins]`."""
+        nums = self.num + np.arange(self.min_cell)
+        ends = np.arange(len(self.means) + 1)[None, :] * nums[:, None] // len(self.means)
+        return np.diff(ends, axis=1).astype(np.float64)
+
+    @property
+    def most(self) -> int:
+        """The greatest number that there may be."""
+        return self.num + self.min_cell - 1
+
+    def fault(self) -> str:
+        """Why it cannot be a histogram that a site made; empty where it can."""
+        if self.min_cell < 1 or self.num < self.min_cell or self.num % self.min_cell:
+            return "a count that is no multiple of min_cell"
+        num_bins = num_bins_of(self.num, self.min_cell)
+        lengths = len(self.means), len(self.deviations), len(self.edges)
+        if lengths != (num_bins, num_bins, num_bins - 1):
+            return "another number of bins than its count allows"
+        if any(not 0 < edge < 2 * NUM_CELLS for edge in self.edges):
+            return "an edge outside the grid"
+        means = np.asarray(self.means, dtype=np.float64)
+        is_rising = (self.lows < self.highs).all() and (np.diff(self.lows) >= 0).all()
+        is_inside = (self.lows <= means).all() and (means <= self.highs).all()
+        if not is_rising or not is_inside:
+            return "edges that do not rise, or a mean outside them"
+        far = np.maximum(means - self.lows, self.highs - means)
+        is_near = all(0 <= one <= most for one, most in zip(self.deviations, far, strict=True))
+        return "" if is_near else "a deviation that its bin does not allow"
 
 
-def pooled_auroc(bins_by_site: Sequence[ScoreBins]) -> tuple[float, float, float] | None:
-    """AUROC of the summed histograms: middle, least and greatest that the bins allow.
-
-    Two subjects whose bins overlap may be ordered either way; the middle counts them half.
-
-    Returns:
-        None when there is no histogram.
-    """
-    if not bins_by_site:
-        return None
-    spans: list[tuple[int, int, int, int]] = []
-    for edges, negatives, positives in bins_by_site:
-        lows = [0, *edges[:-1]]
-        spans += list(zip(lows, edges, negatives, positives, strict=True))
-    low, high, negative, positive = (np.asarray(column) for column in zip(*spans, strict=True))
-    pairs = positive[:, None] * negative[None, :]
-    surely = float((pairs * (low[:, None] >= high[None, :])).sum())
-    never = float((pairs * (high[:, None] <= low[None, :])).sum())
-    total = float(pairs.sum())
-    least, greatest = surely / total, (total - never) / total
-    return (least + greatest) / 2, least, greatest
+def places_of(scores: Floats) -> Floats:
+    """Probabilities on the grid: `[n]` to `[n]`, from 0 to less than `NUM_CELLS`."""
+    places = (log_odds(scores) + MOST_LOG_ODDS) * CELLS_PER_LOG_ODD
+    return np.asarray(np.minimum(places, np.nextafter(NUM_CELLS, 0)))
 
 
-def _may_leave(cell: NDArray[np.int64], min_cell: int) -> bool:
-    return bool(np.all((cell == 0) | (cell >= min_cell)))
+def num_bins_of(num: int, min_cell: int) -> int:
+    """How many bins a class of so many has; the same for its rounded number."""
+    return max(1, min(MOST_BINS, num // min_cell))

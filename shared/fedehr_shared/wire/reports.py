@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 
 from fedehr_shared.config.exchange import ExchangeConfig
 from fedehr_shared.errors import ERROR_CODES, WireError
+from fedehr_shared.metrics.score_histogram import ScoreHistogram
 from fedehr_shared.wire.codec.record import decode, encode
 from fedehr_shared.wire.payload import Arrays, Payload, Values
 
@@ -16,6 +16,7 @@ ROUND_METRICS = ("learning_rate", "grad_norm", "seconds", "code_entropy")
 the mean norm of the gradients before clipping, how long it trained, and in pre-training the
 entropy (nats) of its code frequencies."""
 
+_CLASSES, _LISTS = ("positive", "negative"), ("edges", "means", "deviations")
 _MOST = 1e12
 """No honest number of a round is greater; sums and means over sites and rounds stay finite."""
 
@@ -119,28 +120,30 @@ class TrainReport:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """A site's held-out evaluation: metrics by task, and score histograms for pooling.
+    """A site's held-out evaluation: metrics by question, and score histograms for pooling.
 
     Attributes:
         site: the site's name.
-        metrics: `<task>.<metric>[.low|.high]` and `<task>.num`, `<task>.num_positive`.
-        scores: by task, three equal lists: upper edges of score bins in 1/1000, and the
-            numbers of negatives and positives in them, each zero or at least `min_cell`.
+        min_cell: the site's, of which all counts are multiples.
+        metrics: named as `docs/protocol.md` says; what is withheld is absent.
+        scores: by question with scores, the histogram of the positives and of the negatives.
     """
 
     site: str
+    min_cell: int
     metrics: dict[str, float]
-    scores: dict[str, tuple[list[int], list[int], list[int]]]
+    scores: dict[str, tuple[ScoreHistogram, ScoreHistogram]]
 
     def to_payload(self) -> Payload:
         """The records of `docs/protocol.md`."""
-        values: dict[str, Values] = {"report": {"site": self.site}, "metrics": dict(self.metrics)}
-        for task, (edges, negatives, positives) in self.scores.items():
-            values[f"scores.{task}"] = {
-                "edges": list(edges),
-                "num_negative": list(negatives),
-                "num_positive": list(positives),
-            }
+        report: Values = {"site": self.site, "min_cell": self.min_cell}
+        values: dict[str, Values] = {"report": report, "metrics": dict(self.metrics)}
+        for question, histograms in self.scores.items():
+            record: Values = {}
+            for name, told in zip(_CLASSES, histograms, strict=True):
+                record[f"{name}.num"] = told.num
+                record |= {f"{name}.{key}": list(getattr(told, key)) for key in _LISTS}
+            values[f"scores.{question}"] = record
         return Payload(values=values)
 
     @classmethod
@@ -148,26 +151,37 @@ class EvaluationReport:
         """Read an answer.
 
         Raises:
-            WireError: a record is missing or wrong.
+            WireError: a record is missing or wrong, or a histogram is none that a site made.
         """
-        scores = {}
-        for record in payload.values:
-            if record.startswith("scores."):
-                lists = [
-                    payload.integers(record, key)
-                    for key in ("edges", "num_negative", "num_positive")
-                ]
-                if len({len(items) for items in lists}) != 1:
-                    raise WireError(f"the lists of {record} differ in length.")
-                if not lists[0] or any(a >= b for a, b in pairwise([0, *lists[0]])):
-                    raise WireError(f"the edges of {record} do not rise from above zero.")
-                scores[record.removeprefix("scores.")] = (lists[0], lists[1], lists[2])
+        min_cell = payload.integer("report", "min_cell")
         metrics = payload.values.get("metrics", {})
         return cls(
             site=payload.text("report", "site"),
+            min_cell=min_cell,
             metrics={key: payload.number("metrics", key) for key in metrics},
-            scores=scores,
+            scores={
+                record.removeprefix("scores."): _histograms(payload, record, min_cell)
+                for record in payload.values
+                if record.startswith("scores.")
+            },
         )
+
+
+def _histograms(
+    payload: Payload, record: str, min_cell: int
+) -> tuple[ScoreHistogram, ScoreHistogram]:
+    positives, negatives = (
+        ScoreHistogram(
+            payload.integer(record, f"{name}.num"),
+            min_cell,
+            *(tuple(payload.integers(record, f"{name}.{key}")) for key in _LISTS),
+        )
+        for name in _CLASSES
+    )
+    fault = positives.fault() or negatives.fault()
+    if fault:
+        raise WireError(f"{record} holds {fault}.")
+    return positives, negatives
 
 
 @dataclass(frozen=True)

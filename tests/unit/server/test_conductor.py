@@ -343,64 +343,111 @@ def test_hostile_updates_from_too_many_end_the_study(
     assert _result(tmp_path / "run")["code"] == "wire"
 
 
-def _scores(negatives: list[int], positives: list[int], edges: list[int] | None = None) -> Change:
-    def change(payload: Payload) -> Payload:
-        payload.values["scores.death"] = {
-            "edges": edges or [400, 1000],
-            "num_negative": negatives,
-            "num_positive": positives,
-        }
-        payload.values["metrics"]["death.num"] = float(sum(negatives) + sum(positives))
-        payload.values["metrics"]["death.num_positive"] = float(sum(positives))
-        return payload
+def _honest(study: Any) -> Payload:
+    """What a site of 400 subjects tells of both tasks."""
+    from fedehr_client.answers.evaluation import evaluation_report
+    from fedehr_client.training.examples import Examples
+    from fedehr_shared.tokens.windows import Window, Windows
 
-    return change
-
-
-def _no_count(payload: Payload) -> Payload:
-    payload = _scores([20, 20], [10, 10])(payload)
-    del payload.values["metrics"]["death.num_positive"]
-    return payload
+    generator = np.random.default_rng(0)
+    ids = np.arange(400, dtype=np.int64)
+    labels = (generator.random((400, 2)) < 0.4).astype(np.float32)
+    examples = Examples(ids, ids, Windows.of([Window(0, 0)] * 400), labels)
+    scores = generator.random((400, 2))
+    return evaluation_report("hospital-2", study, examples, scores, 5).to_payload()
 
 
-def _uncounted(payload: Payload) -> Payload:
-    payload.values.pop("scores.death", None)
-    payload.values["metrics"]["death.num"] = 3.0
-    return payload
+def _wrong(record: str, key: str, change: Callable[[Any], Any]) -> Callable[[Payload], None]:
+    def apply(payload: Payload) -> None:
+        payload.values[record][key] = change(payload.values[record][key])
+
+    return apply
 
 
-def _miscounted(payload: Payload) -> Payload:
-    payload = _scores([20, 20], [10, 10])(payload)
-    payload.values["metrics"]["death.num"] = 61.0
-    return payload
+def _new(record: str, key: str, value: Any) -> Callable[[Payload], None]:
+    def apply(payload: Payload) -> None:
+        payload.values.setdefault(record, {})[key] = value
+
+    return apply
 
 
-HOSTILE_EVALUATIONS: dict[str, Change] = {
-    "a cell below min_cell": _scores([20, 4], [10, 10]),
-    "a negative cell": _scores([20, -20], [10, 10]),
-    "no positives": _scores([20, 20], [0, 0]),
-    "nobody": _scores([0, 0], [0, 0]),
-    "no bins": _scores([], [], []),
-    "edges that fall": _scores([20, 20], [10, 10], [1000, 400]),
-    "lists of two lengths": _scores([20], [10, 10]),
-    "metrics without counts": _uncounted,
-    "a count missing": _no_count,
-    "counts that do not add up": _miscounted,
-    "another site's name": _changed("report", "site", "hospital-1"),
-    "a metric that is NaN": _changed("metrics", "death.auroc", float("nan")),
+def _without(record: str, key: str | None = None) -> Callable[[Payload], None]:
+    def apply(payload: Payload) -> None:
+        if key is None:
+            del payload.values[record]
+        else:
+            del payload.values[record][key]
+
+    return apply
+
+
+def _grouped(payload: Payload) -> None:
+    """More in a group than there are."""
+    metrics = payload.values["metrics"]
+    for name in ("num", "num_positive"):
+        metrics[f"death/sex/female.{name}"] = 10 * metrics[f"death.{name}"]
+
+
+DEATH = "scores.death"
+HOSTILE_EVALUATIONS: dict[str, Callable[[Payload], None]] = {
+    "a count that is no multiple": _wrong("metrics", "death.num", lambda n: n - 1),
+    "a count missing": _without("metrics", "death.num_positive"),
+    "a negative count": _wrong("metrics", "death.num_positive", lambda n: -n),
+    "counts that do not add up": _wrong("metrics", "death.num", lambda n: n + 5),
+    "more in a group than in all": _grouped,
+    "a smaller cell than the study's": _new("report", "min_cell", 1),
+    "no cell": _without("report", "min_cell"),
+    "no bins": _new(DEATH, "positive.means", []),
+    "edges that fall": _wrong(DEATH, "positive.edges", lambda edges: edges[::-1]),
+    "edges of two lengths": _wrong(DEATH, "negative.edges", lambda edges: edges[1:]),
+    "a mean outside its bin": _wrong(DEATH, "positive.means", lambda means: [0, *means[1:-1], 0]),
+    "a boundless deviation": _wrong(DEATH, "negative.deviations", lambda d: [10**9, *d[1:]]),
+    "metrics without scores": _without(DEATH),
+    "scores of no task": _new("scores.coin", "positive.num", 5),
+    "a metric that was not asked for": _new("metrics", "death.secret", 0.5),
+    "a group that was not asked for": _new("metrics", "death/city/north.num", 10.0),
+    "a calibration that was not asked for": _new("metrics", "calibration.death.slope", 1.0),
+    "a metric out of range": _new("metrics", "death.brier", 1.5),
+    "an interval upside down": _new("metrics", "death.auprc.low", 1.0),
+    "half an interval": _without("metrics", "death.auprc.low"),
+    "an AUROC that the scores do not allow": _new("metrics", "death.auroc", 0.9),
+    "another site's name": _new("report", "site", "hospital-1"),
+    "a metric that is NaN": _new("metrics", "death.auroc", float("nan")),
+    "a metric that is a text": _new("metrics", "death.auroc", "high"),
 }
 
 
 @pytest.mark.parametrize("fault", HOSTILE_EVALUATIONS)
 def test_a_hostile_evaluation_is_refused_and_the_others_stand(
-    make_study: Any, replay_study: Any, tmp_path: Path, fault: str
+    make_study: Any, fault: str, finished_study: Any
 ) -> None:
-    alter = _at("evaluation", 1, 1, HOSTILE_EVALUATIONS[fault])
-    replay_study(make_study(), tmp_path / "run", alter=alter)
+    from fedehr_server.phases.evaluation import EvaluationPhase
+
+    study = make_study()
+    phase = EvaluationPhase(study)
+    for message in finished_study.messages:
+        if (message.phase, message.direction, message.node) == ("evaluation", "up", 0):
+            phase.accept(message.payload)
+    payload = _honest(study)
+    if fault == "an interval upside down":
+        payload.values["metrics"]["death.auprc.high"] = 0.0
+    HOSTILE_EVALUATIONS[fault](payload)
+    with pytest.raises(WireError):
+        phase.accept(payload)
+    assert set(phase.close()["death"]["per_site"]) == {"hospital-1"}
+    # The honest form of the same numbers is taken.
+    phase.accept(_honest(study))
+    assert set(phase.close()["death"]["per_site"]) == {"hospital-1", "hospital-2"}
+
+
+def test_an_evaluation_that_is_refused_is_missing_from_the_record(
+    make_study: Any, replay_study: Any, tmp_path: Path
+) -> None:
+    def break_it(payload: Payload) -> Payload:
+        payload.values["metrics"]["death.secret"] = 1.0
+        return payload
+
+    replay_study(make_study(), tmp_path / "run", alter=_at("evaluation", 1, 1, break_it))
     evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert set(evaluation["death"]["per_site"]) == {"hospital-1", "hospital-3"}
     assert {e["code"] for e in _events(tmp_path / "run", "site_error")} == {"wire"}
-    # The honest form of the same numbers is taken.
-    fine = _at("evaluation", 1, 1, _scores([20, 20], [10, 10]))
-    replay_study(make_study(), tmp_path / "fine", alter=fine)
-    assert _events(tmp_path / "fine", "site_error") == []

@@ -23,6 +23,8 @@ from fedehr_server.training_record import TrainingRecord
 from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.exchange import ExchangeConfig
 from fedehr_shared.errors import DataError, MissingTaskError, TooFewSubjectsError, WireError
+from fedehr_shared.metrics.score_histogram import ScoreHistogram
+from fedehr_shared.metrics.told_values import in_steps, step_of
 from fedehr_shared.vocabulary.histogram import MergedHistogram
 from fedehr_shared.vocabulary.noise_spent import NoiseSpent
 from fedehr_shared.vocabulary.report import VocabularyReport
@@ -391,29 +393,34 @@ def test_a_task_that_no_site_may_tell_of_ends_the_study_by_name(
     assert told.value.exit_code == 4
 
 
-def _evaluation(site: str, negatives: list[int], positives: list[int], auroc: float) -> Payload:
-    metrics = {"death.num": float(sum(negatives + positives))}
-    metrics["death.num_positive"] = float(sum(positives))
-    for metric in ("auroc", "auprc", "brier"):
-        metrics |= {f"death.{metric}{end}": auroc for end in ("", ".low", ".high")}
-    scores = {"death": ([500, 1000], negatives, positives)}
-    return EvaluationReport(site, metrics, scores).to_payload()
+def _evaluation(site: str, negatives: list[float], positives: list[float]) -> Payload:
+    told = [ScoreHistogram.of(np.asarray(scores), 5) for scores in (positives, negatives)]
+    won = np.sign(np.subtract.outer(positives, negatives)).mean() / 2 + 0.5
+    step = step_of(told[0].num, told[1].num)
+    metrics = {"death.num": float(told[0].num + told[1].num)}
+    metrics["death.num_positive"] = float(told[0].num)
+    for metric, value in (("auroc", in_steps(won, step)), ("auprc", 0.5), ("brier", 0.1)):
+        metrics |= {f"death.{metric}{end}": value for end in ("", ".low", ".high")}
+    return EvaluationReport(site, 5, metrics, {"death": (told[0], told[1])}).to_payload()
 
 
 def test_an_evaluation_tells_each_site_and_the_pooled_auroc(
     make_study: Callable[..., Any],
 ) -> None:
     phase = EvaluationPhase(make_study())
-    phase.accept(_evaluation("north", [30, 0], [0, 10], 1.0))
-    phase.accept(_evaluation("south", [10, 10], [10, 10], 0.5))
-    phase.accept(EvaluationReport("tiny", {}, {}).to_payload())
+    phase.accept(_evaluation("north", [0.1] * 30, [0.9] * 10))
+    phase.accept(_evaluation("south", [0.1] * 10 + [0.9] * 10, [0.1] * 10 + [0.9] * 10))
+    phase.accept(EvaluationReport("tiny", 5, {}, {}).to_payload())
     told = phase.close()
     assert told["death"]["per_site"]["north"]["auroc"]["value"] == 1.0
     assert told["death"]["per_site"]["south"]["num_positive"] == 20
     assert told["death"]["per_site"]["tiny"]["value"] is None
     assert "5" in told["death"]["per_site"]["tiny"]["reason"]
+    assert told["death"]["worst_site"] == {"site": "south", "metric": "auroc", "value": 0.5}
     pooled = told["death"]["pooled_auroc"]
-    # 30 positives, 50 negatives: of 1,500 pairs 800 surely right, 100 surely wrong.
-    assert pooled["least"] == pytest.approx(800 / 1_500)
-    assert pooled["greatest"] == pytest.approx(1_400 / 1_500)
+    # Of 1,500 pairs 800 surely right, 100 surely wrong; of 600 between equal scores, 200 are
+    # of one site and known to count half.
+    assert pooled["least"] <= (800 + 300) / 1_500 <= pooled["greatest"]
+    assert told["death"]["pooled"]["num"] == 80
+    assert told["death"]["pooled"]["brier"]["value"] == pytest.approx(0.1, abs=1e-2)
     assert told["long_stay"]["pooled_auroc"]["value"] is None

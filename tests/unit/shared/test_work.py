@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fedehr_shared.config.exchange import ExchangeConfig
 from fedehr_shared.errors import ERROR_CODES, ConfigError, WireError
+from fedehr_shared.metrics.score_histogram import ScoreHistogram
 from fedehr_shared.wire.payload import Payload, Value
 from fedehr_shared.wire.reports import ErrorReport, EvaluationReport, TrainReport
 from fedehr_shared.wire.work import PHASES, Work, WorkId
@@ -138,25 +139,31 @@ def test_a_training_answer_without_update_or_with_a_broken_metric_is_refused() -
         TrainReport.from_payload(Payload(values=_train_payload().values))
 
 
+def _histograms() -> tuple[ScoreHistogram, ScoreHistogram]:
+    scores = np.random.default_rng(0).random(90)
+    return ScoreHistogram.of(scores[:40], 5), ScoreHistogram.of(scores[40:], 5)
+
+
 @pytest.mark.parametrize(
-    "scores",
+    "wrong",
     [
-        ([500], [20, 20], [20]), ([], [], []), ([0, 1000], [20, 20], [20, 20]),
-        ([600, 500], [20, 20], [20, 20]), ([500, 500], [20, 20], [20, 20]),
+        {"num": 41}, {"num": 0}, {"num": 45}, {"means": (1, 2)}, {"edges": (7,) * 6},
+        {"edges": (60_000, 50_000, 40_000, 30_000, 20_000, 10_000, 5_000)},
+        {"edges": (0, 1, 2, 3, 4, 5, 6)}, {"means": (70_000,) * 8}, {"deviations": (-1,) * 8},
+        {"deviations": (10**9,) * 8},
     ],
 )  # fmt: skip
-def test_score_histograms_that_cannot_be_are_refused(scores: Any) -> None:
-    report = EvaluationReport("north", {}, {"death": scores})
+def test_score_histograms_that_cannot_be_are_refused(wrong: Any) -> None:
+    positives, negatives = _histograms()
+    assert len(positives.means) == 8
+    report = EvaluationReport("north", 5, {}, {"death": (replace(positives, **wrong), negatives)})
     with pytest.raises(WireError):
         EvaluationReport.from_payload(report.to_payload())
 
 
 def test_an_evaluation_survives_its_records() -> None:
-    report = EvaluationReport(
-        "north",
-        {"death.auroc": 0.75, "death.num": 60.0},
-        {"death": ([400, 1000], [20, 0], [0, 40])},
-    )
+    metrics = {"death.auroc": 0.75, "death.num": 60.0}
+    report = EvaluationReport("north", 5, metrics, {"death": _histograms()})
     assert EvaluationReport.from_payload(report.to_payload()) == report
 
 
