@@ -21,14 +21,18 @@ CPU = Compute(torch.device("cpu"))
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("size", "num_tokens"), [("tiny", 16_384), ("small", 8_192), ("base", 4_096)]
-)
+    ("size", "num_tokens", "tuning"),
+    [
+        ("tiny", 16_384, ""), ("small", 8_192, ""), ("base", 4_096, ""), ("base", 4_096, "full"),
+        ("base", 4_096, "lora"),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("checkpointing", ["off", "on"])
 def test_the_estimate_is_near_the_measured_peak(
-    size: str, num_tokens: int, checkpointing: str
+    size: str, num_tokens: int, tuning: str, checkpointing: str
 ) -> None:
     done = subprocess.run(
-        [sys.executable, PROGRAM, size, checkpointing, str(num_tokens)],
+        [sys.executable, PROGRAM, size, checkpointing, str(num_tokens), tuning],
         capture_output=True, text=True, check=False, timeout=300,
         # Each block goes back to the system when it is freed: what is counted is in use.
         env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
