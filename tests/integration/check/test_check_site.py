@@ -170,7 +170,13 @@ def test_a_study_whose_task_is_missing_or_whose_codes_are_foreign_fails(
 ) -> None:
     from fedehr_shared.vocabulary.vocabulary import Vocabulary
 
+    # A site takes part with the tasks that it has, but not with none, nor with other kinds.
     study = make_study(finetuning={"tasks": ["death", "sepsis"]})
+    assert _verdicts(check(site, study=study))["labels.sepsis"] == "warning"
+    kinds = {"death": {"kind": "regression"}}
+    study = make_study(finetuning={"tasks": ["death", "sepsis"]}, tasks=kinds)
+    assert _failed(check(site, study=study)) == {"labels.death"}
+    study = make_study(finetuning={"tasks": ["sepsis"]})
     assert _failed(check(site, study=study)) == {"labels.sepsis"}
     foreign = Vocabulary(("ELSEWHERE//1",), (None,))
     report = check(site, study=make_study(), vocabulary=foreign)
@@ -216,7 +222,7 @@ def test_a_study_is_judged_within_its_cohort(
     assert _failed(check(site, study=nobody)) == {"labels.death", "labels.long_stay"}
 
 
-def test_labels_that_no_study_trains_on_do_not_keep_a_site_out(
+def test_labels_of_every_kind_are_counted_and_tested_for_leaks(
     site: Any, check: Callable[..., Any]
 ) -> None:
     labels = pq.read_table(site.labels_file("death"))
@@ -225,7 +231,9 @@ def test_labels_that_no_study_trains_on_do_not_keep_a_site_out(
     pq.write_table(other, site.path / "labels" / "kind_of_stay.parquet")
     report = check(site)
     assert report.ready
-    assert _verdicts(report)["labels.kind_of_stay"] == "warning"
+    for task in ("kind_of_stay", "severity_class", "stay_days", "death_time"):
+        assert _verdicts(report)[f"leakage.{task}"] == "ok"
+        assert _verdicts(report)[f"labels.{task}"] in {"ok", "warning"}
 
 
 def test_codes_that_are_all_rare_fail(
