@@ -248,6 +248,4 @@ def copy_payload(payload: Any) -> Any:
     """A copy whose records may be changed."""
     from fedehr_shared.wire.payload import Payload
 
-    return Payload(
-        dict(payload.tensors), {r: dict(values) for r, values in payload.values.items()}
-    )
+    return Payload(dict(payload.tensors), {r: dict(values) for r, values in payload.values.items()})
