@@ -198,7 +198,7 @@ WORDS: dict[str, str] = {
     "exchange.dtype": (
         '"fp32", "bf16", "fp16", or "int8" for the sites\' updates, with fp16 for the rest.'
     ),
-    "exchange.compress": "With zstd.",
+    "exchange.compress": "With zstd, where it makes a tensor smaller.",
     "evaluation": "The held-out evaluation that ends a study.",
     "evaluation.num_bootstraps": "Bootstrap replicates over subjects for the 95 % intervals.",
     "evaluation.calibration": (
