@@ -193,7 +193,7 @@ def _with_held_out_answers_turned(files: Path, folder: Path) -> None:
     shutil.copytree(files / "sites", folder)
     for site in FederationFolder(folder).sites:
         splits = read_splits(site)
-        for file in (site.path / "labels").glob("*.parquet"):
+        for file in (site.path / "labels" / f"{task}.parquet" for task in ("death", "long_stay")):
             table = pq.read_table(file)
             held_out = [splits[i] == HELD_OUT for i in table.column("subject_id").to_pylist()]
             values = np.asarray(table.column("boolean_value").to_pylist()) ^ np.asarray(held_out)

@@ -20,7 +20,8 @@ def tune(  # noqa: PLR0917 - a command line's parameters
         str,
         typer.Option(
             help="TOML with tables \\[variants.NAME], or the name of a built-in one: "
-            "tuning-variants, aggregation-variants, pooling-variants, loss-variants."
+            "tuning-variants, adapter-variants, aggregation-variants, "
+            "pooling-variants, loss-variants."
         ),
     ] = BUILT_IN,
     seeds: Annotated[int, typer.Option(help="How many seeds, from the study's own up.")] = 3,

@@ -18,7 +18,10 @@ STUDY = StudyConfig.model_validate(
         "finetuning": {"tasks": ["death"], "rounds": 9},
     }
 )
-BUILT_IN = ("tuning-variants", "aggregation-variants", "pooling-variants", "loss-variants")
+BUILT_IN = (
+    "tuning-variants", "adapter-variants", "aggregation-variants", "pooling-variants",
+    "loss-variants",
+)  # fmt: skip
 
 
 def _read(tmp_path: Path, text: str) -> tuple[TuningVariant, ...]:
