@@ -90,5 +90,8 @@ def _function(metric: str | Metric) -> Metric:
 
 
 def _interval(value: float, replicates: NDArray[np.float64]) -> Interval:
+    if np.isnan(replicates).all():
+        # A metric that no replicate has, as the slope of perfectly separated classes.
+        return Interval(value, float("nan"), float("nan"))
     low, high = np.nanpercentile(replicates, [2.5, 97.5])
     return Interval(value, float(low), float(high))
