@@ -78,3 +78,18 @@ def test_bytes_are_counted_by_content(payload: Payload) -> None:
     smaller = Payload(tensors=payload.tensors)
     assert smaller.num_bytes == sum(len(record) for record in payload.tensors.values())
     assert payload.num_bytes >= smaller.num_bytes
+
+
+def test_the_engine_cuts_a_large_record_into_chunks_and_joins_them_again() -> None:
+    """No message of the engine comes near its limit of 2 GB."""
+    large = np.random.default_rng(0).bytes(12_000_000)
+    record = at_coordinator.to_records(Payload(tensors={"model": large}))["model"]
+    assert isinstance(record, ArrayRecord)
+    (array,) = record.values()
+    chunks = dict(array.slice_array())
+    assert len(chunks) == 3
+    assert max(len(chunk.deflate()) for chunk in chunks.values()) < 6_000_000
+    assert len(array.deflate()) + len(record.deflate()) < 2_000
+    again = Array.inflate(array.deflate(), chunks)
+    arrived = ArrayRecord.inflate(record.deflate(), {again.object_id: again})
+    assert at_site.from_records(RecordDict({"model": arrived})).tensors == {"model": large}

@@ -14,8 +14,8 @@ class ExchangeConfig(Section):
     """`int8` is for sites' updates: rounded at random, and what is lost is added to the site's
     next update; everything else then travels as fp16."""
     compress: bool = True
-    """With zstd, where it makes a tensor smaller; fp16 is still encoded at more than 1 GB of float32
-    a second and core."""
+    """With zstd, where it makes a tensor smaller; fp16 is still encoded at more than 1 GB of
+    float32 a second and core."""
 
     @property
     def state_dtype(self) -> WireDtype:
