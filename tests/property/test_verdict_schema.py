@@ -36,7 +36,13 @@ whole = st.tuples(number, number, number).map(
     lambda v: Interval(value=v[0], low=min(v[1:]), high=max(v[1:]))
 )
 intervals = whole | text.map(Interval.withheld)
-scores = {"auroc": intervals, "auprc": intervals, "brier": intervals}
+scores = {
+    "auroc": intervals,
+    "auprc": intervals,
+    "brier": intervals,
+    "calibration_error": st.none() | intervals,
+    "calibration_slope": st.none() | intervals,
+}
 counted = {"num": count, "num_positive": count}
 uncounted = {"num": st.none(), "num_positive": st.none() | count, "reason": text}
 site_scores = st.builds(Scores, **counted, **scores) | st.builds(Scores, **uncounted, **scores)
@@ -45,6 +51,7 @@ detail = {
     "per_site": st.dictionaries(text, site_scores, max_size=2),
     "per_seed": st.builds(SeedScores, auroc=series, auprc=series, brier=series),
     "oracle": st.none() | share,
+    "worst_site": st.none() | text,
 }
 tasks = st.builds(TaskResult, **counted, **scores, **detail) | st.builds(
     TaskResult, **uncounted, **scores, **detail

@@ -50,7 +50,7 @@ def groups_told(
     Returns:
         `[groups]`.
     """
-    told = (counts >= min_cell).all(axis=1)
+    told = np.asarray((counts >= min_cell).all(axis=1))
     if may is not None:
         told &= may
     while told.any():

@@ -224,8 +224,10 @@ def _step(metric: str, num: float, positive: float | None, value: float) -> floa
 
 def _worst(question: Question, told: Mapping[str, Json]) -> Json | None:
     metric = next((m for m in _WORST_BY if m in question.metrics), None)
+    if metric is None:
+        return None
     known = {s: n[metric]["value"] for s, n in told.items() if n[metric]["value"] is not None}
-    if metric is None or not known:
+    if not known:
         return None
     pick = max if metric in _GREATER_IS_WORSE else min
     site = pick(known, key=lambda one: known[one])

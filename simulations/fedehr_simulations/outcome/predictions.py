@@ -27,7 +27,7 @@ class SitePredictions:
     Attributes:
         subject_ids: `[n]` int64.
         times: `[n]` int64, prediction times in microseconds since 1970.
-        probabilities: `[n, tasks]`, NaN where there is no model.
+        probabilities: `[n, outputs]`, task after task, NaN where there is no model.
     """
 
     subject_ids: NDArray[np.int64]
@@ -44,13 +44,15 @@ def align(held_out: HeldOut, predictions: Mapping[str, SitePredictions]) -> NDAr
             more subjects than the site, as a pooled model's do.
 
     Returns:
-        `[rows, tasks]`.
+        `[rows, outputs]`.
 
     Raises:
         FedehrError: predictions for a site lack one of its rows, so that arms would be
             compared on different subjects.
     """
-    aligned = np.full(held_out.labels.shape, np.nan)
+    widths = {told.probabilities.shape[1] for told in predictions.values()}
+    width = widths.pop() if widths else held_out.labels.shape[1]
+    aligned = np.full((len(held_out), width), np.nan)
     for site, told in predictions.items():
         pairs = zip(told.subject_ids.tolist(), told.times.tolist(), strict=True)
         places = {pair: place for place, pair in enumerate(pairs)}

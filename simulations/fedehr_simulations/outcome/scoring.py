@@ -11,6 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedehr_shared.metrics import intervals
+from fedehr_shared.metrics.calibration import (
+    calibration_error,
+    calibration_slope,
+    num_bins_allowed,
+)
 from fedehr_shared.metrics.intervals import bootstrap_weights
 from fedehr_simulations.outcome.held_out import HeldOut
 from fedehr_simulations.verdict.result import (
@@ -33,10 +38,12 @@ class Rules:
     Attributes:
         min_cell: a figure needs so many positives and so many negatives.
         num_bootstraps: replicates of each interval.
+        num_calibration_bins: of the calibration error, at most.
     """
 
     min_cell: int
     num_bootstraps: int
+    num_calibration_bins: int = 15
 
     @property
     def reason(self) -> str:
@@ -141,6 +148,7 @@ def score_task(
     return TaskResult(
         **dict(pooled),
         per_site=_without_differences(per_site, by_site, rules.min_cell),
+        worst_site=_worst_site(per_site),
         per_seed=_per_seed(data) if pooled.reason is None else SeedScores(),
         oracle=oracle,
     )
@@ -175,7 +183,30 @@ def _scores(data: TaskData, place: str, rules: Rules) -> Scores:
         auroc=figures["auroc"],
         auprc=figures["auprc"],
         brier=figures["brier"],
+        **_calibration(data, weights, rules),
     )
+
+
+def _calibration(
+    data: TaskData, weights: NDArray[np.int16], rules: Rules
+) -> dict[str, Interval | None]:
+    """Error and slope with intervals; None where a seed's slope is not finite."""
+    most = num_bins_allowed(data.labels.size, rules.num_calibration_bins, rules.min_cell)
+    metrics = {"calibration_error": calibration_error(most), "calibration_slope": calibration_slope}
+    found: dict[str, Interval | None] = {}
+    for name, metric in metrics.items():
+        # A fit for each replicate takes its time; 200 give ends to two digits.
+        told = intervals.metric_interval(metric, data.labels, data.probabilities, weights[:200])
+        is_finite = np.isfinite([told.value, told.low, told.high]).all()
+        found[name] = (
+            Interval(value=told.value, low=told.low, high=told.high) if is_finite else None
+        )
+    return found
+
+
+def _worst_site(per_site: Mapping[str, Scores]) -> str | None:
+    told = {s: own.auroc.value for s, own in per_site.items() if own.auroc.value is not None}
+    return min(told, key=lambda site: (told[site], site), default=None)
 
 
 def _withheld(reason: str) -> Scores:

@@ -1,7 +1,7 @@
 """Putting a verdict together, and leaving it with its report in the run's folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from fedehr_simulations.outcome.held_out import HeldOut
 from fedehr_simulations.outcome.scoring import Rules, paired_difference, score_task, task_data
 from fedehr_simulations.outcome.site_differences import site_differences
 from fedehr_simulations.outcome.tables import write_table
+from fedehr_simulations.outcome.views import held_out_views, probabilities_of_views
 from fedehr_simulations.report.report import write_report
 from fedehr_simulations.verdict.machine import describe_machine, describe_versions
 from fedehr_simulations.verdict.result import METRICS, ArmResult
@@ -37,7 +38,7 @@ class ArmOutcome:
     """What an arm gave.
 
     Attributes:
-        probabilities: by seed `[rows, tasks]`, in line with the held-out examples.
+        probabilities: by seed `[rows, outputs]`, in line with the held-out examples.
         pretraining_losses: one sequence a model trained, each one value a round.
         missing: by site, why there is no model for it.
         progress: the parsed `progress.jsonl` of its first seed, for the report.
@@ -70,7 +71,13 @@ def build_verdict(
         traffic: bytes of the federated arm's first seed.
         seconds: how long all took.
     """
-    rules = Rules(study.vocabulary.min_cell, study.evaluation.num_bootstraps)
+    rules = Rules(
+        study.vocabulary.min_cell,
+        study.evaluation.num_bootstraps,
+        study.evaluation.num_calibration_bins,
+    )
+    arms = {name: _as_views(study, held_out, arm) for name, arm in arms.items()}
+    held_out = held_out_views(study, held_out)
     oracles = _oracles(federation)
     return Verdict(
         study=StudyName(name=study.name, digest=study.digest),
@@ -104,6 +111,11 @@ def write_outcome(
     progress = {name: arm.progress for name, arm in arms.items() if arm.progress}
     write_report(verdict, progress, paths["report"])
     return paths
+
+
+def _as_views(study: StudyConfig, held_out: HeldOut, arm: ArmOutcome) -> ArmOutcome:
+    seeds = (probabilities_of_views(study, held_out, seed) for seed in arm.probabilities)
+    return replace(arm, probabilities=tuple(seeds))
 
 
 def _arm_result(

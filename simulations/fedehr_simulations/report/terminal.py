@@ -42,6 +42,14 @@ def results_table(verdict: Verdict) -> Table:
         for arm, result in results:
             figures = [_figure(result.metric(metric), verdict.min_cell) for metric in METRICS]
             table.add_row(Text(f"  {arm}"), *figures)
+            worst = result.worst_site
+            if worst is not None and len(result.per_site) > 1:
+                least = _figure(result.per_site[worst].auroc, verdict.min_cell)
+                table.add_row(Text("    worst site", style="dim"), least, Text(worst), "")
+            slope, error = _short(result.calibration_slope), _short(result.calibration_error)
+            if slope or error:
+                words = Text("    calibration", style="dim")
+                table.add_row(words, f"slope {slope or '-'}", f"error {error or '-'}", "")
         oracle = next((r.oracle for _, r in results if r.oracle is not None), None)
         if oracle is not None:
             table.add_row(Text("  oracle", style="dim"), f"{oracle:.3f}", "", "")
@@ -51,3 +59,7 @@ def results_table(verdict: Verdict) -> Table:
 
 def _figure(interval: Interval, min_cell: int) -> str:
     return format_interval(interval, min_cell).replace(" to ", "-")
+
+
+def _short(interval: Interval | None) -> str:
+    return "" if interval is None or interval.value is None else f"{interval.value:.3f}"

@@ -62,13 +62,22 @@ class Interval(Part):
 
 
 class Scores(Part):
-    """Scores on held-out subjects; `num` and `num_positive` count them."""
+    """Scores on held-out subjects; `num` and `num_positive` count them.
+
+    `calibration_error` and `calibration_slope` are absent where nothing is told.
+    """
+
+    left_out_if_none: ClassVar[frozenset[str]] = frozenset(
+        {"reason", "calibration_error", "calibration_slope"}
+    )
 
     num: Count | None
     num_positive: Count | None
     auroc: Interval
     auprc: Interval
     brier: Interval
+    calibration_error: Interval | None = None
+    calibration_slope: Interval | None = None
     reason: Text | None = None
 
     @model_validator(mode="after")
@@ -94,14 +103,18 @@ class SeedScores(Part):
 class TaskResult(Scores):
     """One task: pooled over sites, by site and by seed.
 
-    `oracle` is the AUROC of the true probabilities, known for synthetic records alone.
+    `oracle` is the AUROC of the true probabilities, known for synthetic records alone;
+    `worst_site` the site with the least AUROC of those told.
     """
 
-    left_out_if_none: ClassVar[frozenset[str]] = frozenset({"reason", "oracle"})
+    left_out_if_none: ClassVar[frozenset[str]] = frozenset(
+        {"reason", "calibration_error", "calibration_slope", "oracle", "worst_site"}
+    )
 
     per_site: dict[str, Scores] = Field(default_factory=dict)
     per_seed: SeedScores = SeedScores()
     oracle: Share | None = None
+    worst_site: Text | None = None
 
 
 class ArmResult(Part):
