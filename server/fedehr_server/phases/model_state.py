@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from fedehr_server.model_shelf import PretrainedModel
-from fedehr_server.phases.base import Base
+from fedehr_server.phases.base_weights import Base
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import DataError, WireError
 from fedehr_shared.model.encoder import EventEncoder
