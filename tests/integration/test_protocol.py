@@ -26,7 +26,7 @@ from fedehr_shared.wire.work import PHASES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "protocol.md").read_text()
-METRICS = "auroc|auprc|brier"
+METRICS = "auroc|auprc|brier|calibration_error|calibration_slope|calibration_intercept"
 FIRST_ID = 4_700_000_000
 RANK = 3
 
@@ -43,6 +43,9 @@ def _pattern(cell: str) -> re.Pattern[str]:
     """A name of the page as a regular expression."""
     holes = {
         "<parameter>": r"(?P<parameter>.+)",
+        "<question>": r"[a-z0-9_-]+(?:\.[^/]+)?",
+        "<kind>": "(?:sex|age)",
+        "<group>": r"[a-z0-9 .]+",
         "<matrix>": r".+",
         "<task>": r"[a-z0-9_-]+",
         "<i>": r"\d+",
@@ -93,7 +96,7 @@ def messages(
         return [failed]
 
     folder = tmp_path_factory.mktemp("protocol")
-    study = make_study(vocabulary={"min_cell": 2})
+    study = make_study(vocabulary={"min_cell": 2}, evaluation={"calibration": "platt"})
     run = run_study_in_process(study, marked_hospitals.sites, folder, alter=lapse)
     noisy = {"min_cell": 2, "noise_epsilon": 50.0, "noise_delta": 1e-6}
     short = make_study(vocabulary=noisy, pretraining={"rounds": 0}, finetuning={"rounds": 1})

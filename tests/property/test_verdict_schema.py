@@ -125,6 +125,7 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 # Objects whose keys are names that the study chose; everywhere else keys are fixed.
 FREE_KEYS = {
     "arms", "tasks", "per_site", "versions", "up_per_site", "down_per_site", "subject_epsilon",
+    "base_per_site",
 }  # fmt: skip
 
 

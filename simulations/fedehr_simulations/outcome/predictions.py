@@ -71,7 +71,10 @@ def align(held_out: HeldOut, predictions: Mapping[str, SitePredictions]) -> NDAr
 
 
 def write_predictions(path: Path, held_out: HeldOut, probabilities: NDArray[np.float64]) -> None:
-    """Write one row a held-out example: its key, then label and probability a task."""
+    """Write one row a held-out example: its key, then label and probability a task.
+
+    Where tasks have several outputs these follow as `output.<place>`, task after task.
+    """
     columns: dict[str, pa.Array] = {
         "site": pa.array(held_out.sites.tolist(), pa.string()),
         "subject_id": pa.array(held_out.subject_ids),
@@ -79,7 +82,11 @@ def write_predictions(path: Path, held_out: HeldOut, probabilities: NDArray[np.f
     }
     for column, task in enumerate(held_out.tasks):
         columns[f"{task}.label"] = _nullable(held_out.labels[:, column])
-        columns[f"{task}.probability"] = _nullable(probabilities[:, column])
+        if probabilities.shape[1] == len(held_out.tasks):
+            columns[f"{task}.probability"] = _nullable(probabilities[:, column])
+    if probabilities.shape[1] != len(held_out.tasks):
+        for place, output in enumerate(probabilities.T):
+            columns[f"output.{place}"] = _nullable(output)
     with open(path, "wb", opener=private_opener) as file:
         pq.write_table(pa.table(columns), file, compression="zstd")
 

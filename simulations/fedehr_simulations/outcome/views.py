@@ -22,7 +22,9 @@ def held_out_views(study: StudyConfig, held_out: HeldOut) -> HeldOut:
 
 
 def probabilities_of_views(study: StudyConfig, held_out: HeldOut, predictions: Floats) -> Floats:
-    """Predictions `[rows, outputs]` as probabilities `[rows, views]`."""
+    """Predictions `[rows, outputs]` as probabilities `[rows, views]`; NaN without a model."""
+    if predictions.shape[1] != _num_outputs(study):
+        predictions = np.full((len(held_out), _num_outputs(study)), np.nan)
     return _columns(study, held_out, predictions, is_label=False)
 
 
