@@ -53,7 +53,12 @@ def test_the_shape_that_scripts_rely_on() -> None:
     assert "oracle" not in task
     assert value["arms"]["federated"]["pretraining_loss"] == [3.0, 2.5]
     assert value["subject_epsilon"] == {"a": None}
-    assert value["bytes"] == {"up_per_site": {}, "down_per_site": {}, "per_round": []}
+    assert value["bytes"] == {
+        "up_per_site": {},
+        "down_per_site": {},
+        "base_per_site": {},
+        "per_round": [],
+    }
 
 
 def test_a_verdict_that_breaks_its_schema_is_not_written(tmp_path: Path) -> None:
