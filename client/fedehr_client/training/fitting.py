@@ -90,7 +90,7 @@ def _about(context: RoundContext, phase: str) -> dict[str, object]:
         "model": study.model.model_dump(),
         "objective": study.objective.model_dump() if phase == "pretraining" else None,
         "masking": study.masking.model_dump() if phase == "pretraining" else None,
-        "tasks": len(study.finetuning.tasks) if phase == "finetuning" else None,
+        "outputs": sum(task.num_outputs for task in study.task_configs),
         "tuning": study.finetuning.tuning if phase == "finetuning" else None,
         "lora": study.lora.model_dump() if phase == "finetuning" else None,
         "context": study.sequence.context,
