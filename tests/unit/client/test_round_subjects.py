@@ -35,7 +35,7 @@ def test_a_study_that_asks_for_one_subject_at_a_time_gets_no_update(
     study = make_study(**{phase: sections})
     state = first_pretraining_state(study, vocabulary.num_tokens)
     if phase == "finetuning":
-        state = first_finetuning_state(study, vocabulary.num_tokens, state, (0.0, 0.0))
+        state = first_finetuning_state(study, vocabulary.num_tokens, state, (0.0, 0.0), dict)
     site = hospitals.sites[0]
     work = Work(
         WorkId(study.digest, phase, 1, 1), study, state.weights, None, vocabulary.digest,
