@@ -96,7 +96,11 @@ def messages(
         return [failed]
 
     folder = tmp_path_factory.mktemp("protocol")
-    study = make_study(vocabulary={"min_cell": 2}, evaluation={"calibration": "platt"})
+    study = make_study(
+        vocabulary={"min_cell": 2},
+        evaluation={"calibration": "platt"},
+        loss={"task_weights": "dynamic", "class_weights": "balanced"},
+    )
     run = run_study_in_process(study, marked_hospitals.sites, folder, alter=lapse)
     noisy = {"min_cell": 2, "noise_epsilon": 50.0, "noise_delta": 1e-6}
     short = make_study(vocabulary=noisy, pretraining={"rounds": 0}, finetuning={"rounds": 1})
