@@ -23,7 +23,7 @@ _EXPONENT = struct.Struct("<h")
 _LEAST_EXPONENT, _GREATEST_EXPONENT = -113, 126
 """Those of the greatest float32, and the greatest whose inverse is a normal float32."""
 _TOP = 15
-"""The largest element goes between 2^14 and 2^15: rounded up it is still a half."""
+"""The largest element, once it is rounded, goes between 2^14 and 2^15."""
 _LARGEST = 2.0**128 * (1 - 2.0**-11)
 """Rounded to 11 bits, what is above would be no float32 any more."""
 
@@ -54,7 +54,7 @@ class _Writer:
         largest = max(float(elements.max(initial=0)), -float(elements.min(initial=0)))
         if not np.isfinite(largest):
             raise UnfitTensorError("holds NaN or infinity")
-        fitting = _TOP - int(np.frexp(largest)[1]) if largest else 0
+        fitting = _TOP - _exponent_of(largest) if largest else 0
         self._exponent = min(max(fitting, _LEAST_EXPONENT), _GREATEST_EXPONENT)
         if largest > _LARGEST:
             raise UnfitTensorError("holds a value too large for fp16")
@@ -83,3 +83,13 @@ class _Reader:
         torch.from_numpy(out).copy_(torch.from_numpy(halves))
         with np.errstate(over="ignore", invalid="ignore"):
             np.multiply(out, self._factor, out=out)
+
+
+def _exponent_of(largest: float) -> int:
+    """The least power of two above a number that is rounded to 11 bits.
+
+    Were it of the number itself, then one that is rounded up to a power of two would have
+    another scale when it is encoded again, and the smallest elements would lose a bit each time.
+    """
+    mantissa, exponent = np.frexp(largest)
+    return int(exponent) + int(np.rint(mantissa * 2.0**11) == 2.0**11)
