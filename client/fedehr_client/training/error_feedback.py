@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from fedehr_client.training.local_state import LocalState, forget_study
+from fedehr_shared.model.tuning.plan import is_adapter
 from fedehr_shared.seeds import derive_generator
 from fedehr_shared.wire.codec.record import decode
 from fedehr_shared.wire.payload import Arrays, Payload
@@ -34,6 +35,8 @@ class ErrorFeedback:
             work: the round that is answered.
         """
         self._id, self._exchange = work.id, work.study.exchange
+        study = work.study
+        self._restarts = study.finetuning.tuning == "lora" and study.lora.restarts
         self._local = LocalState(
             work_folder, work.study.digest, work.id.phase, work.vocabulary_digest, folder=_FOLDER
         )
@@ -63,7 +66,12 @@ class ErrorFeedback:
 
     def _kept(self) -> Arrays:
         kept = self._local.before(self._id.round) or {}
-        return {name: tensor.numpy() for name, tensor in kept.items()}
+        return {name: tensor.numpy() for name, tensor in kept.items() if self._lasts(name)}
+
+    def _lasts(self, name: str) -> bool:
+        """Whether the next round's tensor is still the one that lost something: what was lost of
+        factors that have been folded into the base says nothing of the new ones."""
+        return not (self._restarts and is_adapter(name))
 
 
 def forget_error_feedback(work_folder: Path, study: str) -> None:

@@ -95,6 +95,29 @@ def test_a_tensor_that_a_round_leaves_out_keeps_what_it_is_owed(study: Any, tmp_
     assert np.allclose(third["heads.b"] + now["heads.b"], due, atol=1e-7)
 
 
+@pytest.mark.parametrize("aggregation", ["average", "reprojection", "stacking"])
+def test_adapters_that_begin_anew_are_owed_nothing(
+    make_study: Any, tmp_path: Path, aggregation: str
+) -> None:
+    """What rounding took from the old factors is of other directions than the new ones have."""
+    study = make_study(
+        exchange={"dtype": "int8"},
+        finetuning={"tuning": "lora", "rounds": 2},
+        lora={"aggregation": aggregation},
+    )
+    shapes = {"encoder.blocks.0.q.lora_B.weight": (16, 8), "heads.0.weight": (1, 16)}
+    generator = np.random.default_rng(0)
+    first, second = (
+        {n: generator.standard_normal(s).astype(np.float32) for n, s in shapes.items()}
+        for _ in range(2)
+    )
+    _send(tmp_path / "one", study, 1, first, phase="finetuning")
+    after = decode(_send(tmp_path / "one", study, 2, second, phase="finetuning"))
+    alone = decode(_send(tmp_path / "other", study, 2, second, phase="finetuning"))
+    changed = {name for name in shapes if not np.array_equal(after[name], alone[name])}
+    assert changed == set(shapes) if aggregation == "average" else changed == {"heads.0.weight"}
+
+
 def test_a_phase_begins_without_the_remainders_of_another(study: Any, tmp_path: Path) -> None:
     _send(tmp_path / "one", study, 1, _update(1))
     one = _send(tmp_path / "one", study, 1, _update(1), phase="finetuning")
