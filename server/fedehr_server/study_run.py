@@ -183,6 +183,9 @@ class StudyRun:
             raise WireError("a training round closed that was never opened.")
         done, self._round = self._round, None
         self._state = done.close()
+        if (work.phase, work.round) == ("finetuning", self._study.finetuning.rounds):
+            # The model that is kept is the one that sites evaluate, bit for bit.
+            self._state = self._state.rounded(self._rounded)
         self.sites = sorted(done.sites)
         self.back_off |= done.back_off
         self._checkpoints.save(work, self._state, vocabulary.digest)

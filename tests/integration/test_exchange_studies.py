@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from fedehr_server.checkpoint import CheckpointFolder, load_weights
 from fedehr_shared.config.study import StudyConfig
@@ -82,3 +83,31 @@ def test_what_rounding_lost_stays_at_the_site(runs: dict[str, Any]) -> None:
     }
     assert {name for name, files in kept.items() if files} == {"int8", "int8 again"}
     assert len(kept["int8"]) == 2 * 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exchange": {"dtype": "bf16"}},
+        {
+            "exchange": {"dtype": "int8"},
+            "finetuning": {"tuning": "lora"},
+            "lora": {"rank": 2, "aggregation": "reprojection"},
+        },
+    ],
+    ids=["full", "lora"],
+)
+def test_the_model_that_is_kept_is_the_one_that_sites_evaluated(
+    make_study: Any, hospitals: Any, run_study_in_process: Any, tmp_path: Path, changes: Any
+) -> None:
+    """Bit for bit, with what rounds folded into the base."""
+    study = make_study(pretraining={"rounds": 1}, **changes)
+    run = run_study_in_process(study, hospitals.sites, tmp_path)
+    kept = {name: array.tobytes() for name, array in run.latest_weights.items()}
+    for sent in (m for m in run.messages if (m.phase, m.direction) == ("evaluation", "down")):
+        received = decode(sent.payload.tensors["model"])
+        if study.finetuning.tuning == "lora":
+            digest = sent.payload.text("work", "base_digest")
+            site = hospitals.sites[sent.node].name
+            received |= load_file(run.work / site / "base" / f"{digest}.safetensors")
+        assert {name: array.tobytes() for name, array in received.items()} == kept

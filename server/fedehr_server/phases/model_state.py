@@ -43,6 +43,14 @@ class ModelState:
         kept = None if moments is None else (self.moments or {}) | moments
         return ModelState(self.weights | moved, kept, self.base.folded(None))
 
+    def rounded(self, rounded: Callable[[Arrays], Arrays]) -> "ModelState":
+        """The state as the sites receive it.
+
+        Args:
+            rounded: tensors as the wire rounds them.
+        """
+        return replace(self, weights=rounded(self.weights))
+
     def with_adapters(self, adapters: Arrays, fold: Arrays | None) -> "ModelState":
         """The state with other adapters over a changed base.
 
