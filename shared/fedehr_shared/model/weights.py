@@ -18,7 +18,7 @@ from fedehr_shared.seeds import derive_generator
 
 AnyModel = TypeVar("AnyModel", bound=nn.Module)
 Tensors = dict[str, NDArray[np.float32]]
-_EMBEDDING_SCALE = 0.02
+_SMALL_SCALE = 0.02
 _FROM_ZERO = ("wide.", "pooling.", "uncertainty.")
 """A term that says nothing yet, a query that looks at all tokens alike, tasks of equal weight."""
 
@@ -27,8 +27,9 @@ def draw_first_weights(model: nn.Module, *seed_parts: str | int) -> Tensors:
     """Names and shapes of `model`'s parameters, filled from the seed.
 
     Vectors of norms are ones; biases, the wide term, the query of attention pooling and the
-    tasks' log-variances are zeros; embeddings, and the projection of the age that is added to
-    them, are normal with deviation 0.02; matrices are normal with deviation 1 / sqrt(columns).
+    tasks' log-variances are zeros; embeddings, the projection of the age that is added to them,
+    and the tasks' heads are normal with deviation 0.02; matrices are normal with deviation
+    1 / sqrt(columns).
     Adapters: see `draw_adapter`; what is drawn beside them does not depend on them.
     """
     generator = derive_generator(*seed_parts)
@@ -45,14 +46,15 @@ def draw_first_weights(model: nn.Module, *seed_parts: str | int) -> Tensors:
             fill = 0.0 if name.endswith("bias") else 1.0
             drawn[name] = np.full(shape, fill, dtype=np.float32)
             continue
-        scale = _EMBEDDING_SCALE if _is_feature(name) else shape[1] ** -0.5
+        scale = _SMALL_SCALE if _begins_small(name) else shape[1] ** -0.5
         drawn[name] = (generator.standard_normal(shape) * scale).astype(np.float32)
     return drawn
 
 
-def _is_feature(name: str) -> bool:
-    # An age drawn larger than the tokens would drown them, and little is learnt until it shrinks.
-    return "embedding" in name or "age_projection" in name
+def _begins_small(name: str) -> bool:
+    # An age drawn larger than the tokens would drown them, and little is learnt until it shrinks;
+    # a head drawn larger is noise in every score, which few labels do not wash out.
+    return "embedding" in name or "age_projection" in name or name.startswith("heads.")
 
 
 def parameters_of(model: nn.Module) -> Tensors:
