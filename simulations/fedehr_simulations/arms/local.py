@@ -3,14 +3,12 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fedehr_client.tasks.cohort import held_tasks
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import MissingTaskError, TooFewSubjectsError
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_simulations.arms.alone import for_one_site, train_alone
+from fedehr_simulations.arms.outputs_of_tasks import outputs_of_all_tasks
 from fedehr_simulations.arms.piece import PieceResult
 from fedehr_simulations.outcome.finished_run import predict_held_out
 
@@ -52,13 +50,6 @@ class LocalRun:
             reason = f"too few subjects to train alone (min_cell {study.vocabulary.min_cell})"
             return PieceResult(LOCAL, study.seed, {}, withheld={self.site.name: reason})
         told = predict_held_out(study, run_folder, self.site, self.work, records=self.site)
-        whole = replace(told, probabilities=self._of_all_tasks(told.probabilities, held))
+        outputs = outputs_of_all_tasks(self.study, told.probabilities, held)
+        whole = replace(told, probabilities=outputs)
         return PieceResult(LOCAL, study.seed, {self.site.name: whole}, loss)
-
-    def _of_all_tasks(self, own: NDArray[np.float64], held: set[str]) -> NDArray[np.float64]:
-        """Columns of NaN for tasks that the site has no labels of."""
-        outputs = [task.num_outputs for task in self.study.task_configs]
-        is_held = [name in held for name in self.study.finetuning.tasks]
-        whole = np.full((len(own), sum(outputs)), np.nan)
-        whole[:, np.repeat(is_held, outputs)] = own
-        return whole

@@ -4,13 +4,15 @@ Unlike the local arm it shares the pre-training. What is left of the difference 
 arm is what the other sites' labels are worth.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fedehr_shared.errors import TooFewSubjectsError
+from fedehr_client.tasks.cohort import held_tasks
+from fedehr_shared.errors import MissingTaskError, TooFewSubjectsError
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_simulations.arms.alone import for_one_site
 from fedehr_simulations.arms.federated import FederatedRun
+from fedehr_simulations.arms.outputs_of_tasks import outputs_of_all_tasks
 from fedehr_simulations.arms.piece import PieceResult
 from fedehr_simulations.arms.reused_model import finetune, reusing
 from fedehr_simulations.outcome.finished_run import predict_held_out
@@ -45,12 +47,15 @@ class OwnLabelsRun:
         Raises:
             FedehrError: the study could not go on for another reason.
         """
-        study = for_one_site(reusing(self.federated))
-        run_folder = self.folder / "runs" / OWN_LABELS
+        whole = reusing(self.federated)
+        held = set(held_tasks(self.site, whole.finetuning.tasks))
+        study, run_folder = for_one_site(whole.with_tasks(held)), self.folder / "runs" / OWN_LABELS
         try:
             finetune(study, self.federated, [self.site], run_folder, self.work)
-        except TooFewSubjectsError:
+        except (TooFewSubjectsError, MissingTaskError):
             reason = f"too few labels to fine-tune alone (min_cell {study.vocabulary.min_cell})"
             return PieceResult(OWN_LABELS, study.seed, {}, withheld={self.site.name: reason})
         told = predict_held_out(study, run_folder, self.site, self.work, records=self.site)
-        return PieceResult(OWN_LABELS, study.seed, {self.site.name: told})
+        outputs = outputs_of_all_tasks(whole, told.probabilities, held)
+        predictions = {self.site.name: replace(told, probabilities=outputs)}
+        return PieceResult(OWN_LABELS, study.seed, predictions)

@@ -4,15 +4,15 @@ Beside it the federated arm, which learns all tasks at once, shows what they gai
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.meds.folder import FederationFolder
 from fedehr_simulations.arms.federated import FederatedRun
+from fedehr_simulations.arms.outputs_of_tasks import outputs_of_all_tasks
 from fedehr_simulations.arms.piece import PieceResult
 from fedehr_simulations.arms.reused_model import finetune, reusing
 from fedehr_simulations.outcome.finished_run import predict_held_out
@@ -48,51 +48,34 @@ class SingleTaskRun:
         """
         study = reusing(self.federated)
         sites = FederationFolder(self.federated.federation).sites
-        by_task: list[dict[str, SitePredictions]] = []
+        told: dict[str, list[SitePredictions]] = {site.name: [] for site in sites}
         for task in study.finetuning.tasks:
-            alone, run_folder = of_one_task(study, task), self.folder / "runs" / task
-            holders = [site for site in sites if task in site.tasks]
-            finetune(alone, self.federated, holders, run_folder, self.work / task)
-            by_task.append(
-                {
-                    site.name: predict_held_out(
-                        alone, run_folder, site, self.work / task, records=site
-                    )
-                    for site in holders
-                }
-            )
-        predictions = {
-            site.name: side_by_side([told.get(site.name) for told in by_task]) for site in sites
-        }
+            alone, run_folder = study.with_tasks({task}), self.folder / "runs" / task
+            holders, work = [site for site in sites if task in site.tasks], self.work / task
+            finetune(alone, self.federated, holders, run_folder, work)
+            for site in holders:
+                own = predict_held_out(alone, run_folder, site, work, records=site)
+                outputs = outputs_of_all_tasks(study, own.probabilities, {task})
+                told[site.name].append(replace(own, probabilities=outputs))
+        predictions = {site: side_by_side(own) for site, own in told.items() if own}
         return PieceResult(SINGLE_TASK, study.seed, predictions)
 
 
-def of_one_task(study: StudyConfig, task: str) -> StudyConfig:
-    """The same study with one of its tasks, whose weight then says nothing."""
-    finetuning = study.finetuning.model_copy(update={"tasks": (task,)})
-    own = {name: config for name, config in study.tasks.items() if name == task}
-    loss = study.loss.model_copy(update={"task_weights": "equal"})
-    tasks = {name: config.model_copy(update={"weight": 1.0}) for name, config in own.items()}
-    return study.model_copy(update={"finetuning": finetuning, "tasks": tasks, "loss": loss})
+def side_by_side(by_task: Sequence[SitePredictions]) -> SitePredictions:
+    """One table of predictions `[rows, outputs]`, each of which knows columns of its own.
 
-
-def side_by_side(by_task: Sequence[SitePredictions | None]) -> SitePredictions:
-    """The tasks' predictions in one table, task after task.
-
-    Args:
-        by_task: in the order of the study's tasks, each with one column; None: the site has no
-            labels for it. A row that a task has not is NaN there.
+    A row that a task lacks is NaN in its columns.
     """
     rows: dict[tuple[int, int], NDArray[np.float64]] = {}
-    for column, told in enumerate(by_task):
-        if told is None:
-            continue
+    for told in by_task:
         keys = zip(told.subject_ids.tolist(), told.times.tolist(), strict=True)
-        for key, probability in zip(keys, told.probabilities[:, 0].tolist(), strict=True):
-            rows.setdefault(key, np.full(len(by_task), np.nan))[column] = probability
+        for key, values in zip(keys, told.probabilities, strict=True):
+            earlier = rows.get(key, values)
+            rows[key] = np.where(np.isnan(values), earlier, values)
     ordered = sorted(rows)
+    num_outputs = by_task[0].probabilities.shape[1]
     return SitePredictions(
         np.asarray([subject for subject, _ in ordered], dtype=np.int64),
         np.asarray([time for _, time in ordered], dtype=np.int64),
-        np.stack([rows[key] for key in ordered]) if rows else np.empty((0, len(by_task))),
+        np.stack([rows[key] for key in ordered]) if rows else np.empty((0, num_outputs)),
     )

@@ -55,6 +55,7 @@ class RoundBytes(Part):
     round: Annotated[int, Field(ge=1)]
     up: Count
     down: Count
+    base: Count = 0
 
 
 class Traffic(Part):
