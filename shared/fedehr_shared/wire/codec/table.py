@@ -17,6 +17,8 @@ MOST_EXPANSION = 16
 FREE_BYTES = 1 << 24
 """Decoded, a record takes `FREE_BYTES` and `MOST_EXPANSION` times its own size at most. What a
 tensor's packing would lift above it is sent unpacked."""
+MOST_TENSORS = 1 << 16
+"""A table of empty tensors takes seconds to read, and many times its own size in memory."""
 
 
 def may_expand(num_decoded_bytes: int, num_stored_bytes: int) -> bool:
@@ -42,6 +44,8 @@ def unpack_table(data: memoryview) -> tuple[list[Entry], int]:
     magic, version, num_tensors, num_table_bytes = _HEAD.unpack_from(data)
     if magic != MAGIC or version != VERSION:
         raise WireError("a record is not tensors of this version. Use the same fedehr version.")
+    if num_tensors > MOST_TENSORS:
+        raise WireError(f"a record declares {num_tensors} tensors, more than any model has.")
     end = _HEAD.size + num_table_bytes
     if len(data) < end + _CHECKSUM.size:
         raise WireError("a record of tensors ends too early. It was not read.")
