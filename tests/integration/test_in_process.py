@@ -77,6 +77,8 @@ def _corrupt(site: Any, subjects: set[int]) -> int:
     pq.write_table(changed.cast(DATA_SCHEMA), site.data_files[0])
     for task in site.tasks:
         labels = pq.read_table(site.labels_file(task))
+        if "boolean_value" not in labels.column_names:
+            continue
         own = np.isin(labels.column("subject_id").to_numpy(), sorted(subjects))
         truth = labels.column("boolean_value").to_numpy(zero_copy_only=False).astype(bool)
         content = {**{n: labels.column(n) for n in labels.column_names}}

@@ -177,13 +177,15 @@ def _scores(data: TaskData, place: str, rules: Rules) -> Scores:
         found = intervals.metric_interval(metric, data.labels, data.probabilities, weights)
         figures[metric] = Interval(value=found.value, low=found.low, high=found.high)
     num, num_positive = int(data.labels.size), data.num_positive
+    calibration = _calibration(data, weights, rules)
     return Scores(
         num=num,
         num_positive=num_positive,
         auroc=figures["auroc"],
         auprc=figures["auprc"],
         brier=figures["brier"],
-        **_calibration(data, weights, rules),
+        calibration_error=calibration["calibration_error"],
+        calibration_slope=calibration["calibration_slope"],
     )
 
 

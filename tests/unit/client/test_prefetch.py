@@ -113,7 +113,7 @@ def _pretrain(study: Any, data: SiteData) -> Any:
 
 def _finetune(study: Any, data: SiteData) -> Any:
     start = first_pretraining_state(study, data.num_tokens)
-    weights = first_finetuning_state(study, data.num_tokens, start, (-1.0, -1.0), dict).weights
+    weights = first_finetuning_state(study, data.num_tokens, start, (-1.0, -1.0), dict).all_weights
     return finetune_round(_context(study, data, weights), data.store, data.training_examples())
 
 

@@ -38,9 +38,12 @@ def test_a_study_that_asks_for_one_subject_at_a_time_gets_no_update(
         state = first_finetuning_state(study, vocabulary.num_tokens, state, (0.0, 0.0), dict)
     site = hospitals.sites[0]
     work = Work(
-        WorkId(study.digest, phase, 1, 1), study, state.weights, None, vocabulary.digest,
-        vocabulary.to_json(),
-    )  # fmt: skip
+        WorkId(study.digest, phase, 1, 1),
+        study,
+        state.weights,
+        vocabulary_digest=vocabulary.digest,
+        vocabulary_json=vocabulary.to_json(),
+    )
     with pytest.raises(TooFewSubjectsError, match="min_cell = 5"):
         answer(
             work,

@@ -71,9 +71,12 @@ def test_a_site_with_nothing_to_hide_says_so_before_it_trains(
     study, vocabulary = make_study(vocabulary={"num_hash_buckets": 0}), _vocabulary(*codes)
     state = first_pretraining_state(study, vocabulary.num_tokens)
     work = Work(
-        WorkId(study.digest, "pretraining", 1, 1), study, state.weights, None, vocabulary.digest,
-        vocabulary.to_json(),
-    )  # fmt: skip
+        WorkId(study.digest, "pretraining", 1, 1),
+        study,
+        state.weights,
+        vocabulary_digest=vocabulary.digest,
+        vocabulary_json=vocabulary.to_json(),
+    )
     with pytest.raises(DataError, match=r"may hide.*vocabulary does not know.*anew") as refused:
         answer(work, location)
     assert refused.value.code == "data"

@@ -70,7 +70,7 @@ def _pretrain(study: Any, data: SiteData, number: int = 1, **more: Any) -> Round
 
 def _finetune(study: Any, data: SiteData, number: int = 1, **more: Any) -> RoundResult:
     start = first_pretraining_state(study, data.num_tokens)
-    first = first_finetuning_state(study, data.num_tokens, start, (-1.0, -1.0), dict).weights
+    first = first_finetuning_state(study, data.num_tokens, start, (-1.0, -1.0), dict).all_weights
     weights = more.pop("weights", None) or first
     context = _context(study, data, weights, number, **more)
     return finetune_round(context, data.store, data.training_examples())
@@ -96,7 +96,7 @@ def _first(study: Any, data: SiteData, train: Callable[..., RoundResult]) -> Any
     state = first_pretraining_state(study, data.num_tokens)
     if train is _pretrain:
         return state.weights
-    return first_finetuning_state(study, data.num_tokens, state, (-1.0, -1.0), dict).weights
+    return first_finetuning_state(study, data.num_tokens, state, (-1.0, -1.0), dict).all_weights
 
 
 def test_sites_and_rounds_draw_for_themselves(make_study: Any, data: SiteData) -> None:
