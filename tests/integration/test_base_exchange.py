@@ -3,13 +3,16 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fedehr_client.answers.base_store import BaseStore
 from fedehr_shared.errors import BaseMissingError, WireError
+from fedehr_shared.model.digest import digest_of
 from fedehr_shared.wire.codec.record import decode
 from fedehr_shared.wire.work import Work, WorkId
 
@@ -174,9 +177,34 @@ def test_a_digest_that_is_none_touches_no_file(
     make_study: Any, tmp_path: Path, digest: str, key: str
 ) -> None:
     study = make_study()
-    digests = {"base_digest": "0" * 64, key: digest}
-    work = Work(WorkId(study.digest, "finetuning", 1, 1), study, **digests)
+    work = Work(WorkId(study.digest, "finetuning", 1, 1), study, base_digest="0" * 64)
+    work = replace(work, **{key: digest})
     with pytest.raises(WireError, match="no valid digest") as refused:
         BaseStore(tmp_path).of(work)
     assert not isinstance(refused.value, BaseMissingError)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("aggregation", ["average", *FOLDING])
+def test_a_base_or_a_fold_that_its_digest_does_not_name_is_refused(
+    make_study: Any, tmp_path: Path, aggregation: str
+) -> None:
+    study = _lora(make_study, aggregation)
+    matrix = "encoder.blocks.0.q"
+    base = {f"{matrix}.weight": np.eye(4, dtype=np.float32)}
+    fold = {
+        f"{matrix}.fold_B": np.ones((4, 1), np.float32),
+        f"{matrix}.fold_A": np.ones((1, 4), np.float32),
+    }
+    store, first = BaseStore(tmp_path), digest_of(base)
+    work = Work(WorkId(study.digest, "finetuning", 1, 1), study, base=base, base_digest=first)
+    store.of(work)
+    folded = replace(work, base=None, fold=fold, fold_from=first)
+    named = replace(folded, base_digest=digest_of(fold, first))
+    other = replace(folded, base_digest="0" * 64)
+    wrong = other if aggregation != "average" else replace(work, base_digest="0" * 64)
+    with pytest.raises(WireError, match=r"not the one|not those"):
+        store.of(wrong)
+    assert [file.stem for file in (tmp_path / "base").iterdir()] == [first]
+    if aggregation != "average":
+        assert np.array_equal(store.of(named)[f"{matrix}.weight"], np.eye(4) + 1)

@@ -35,7 +35,7 @@ class BaseStore:
 
         Raises:
             BaseMissingError: the site has neither; the coordinator sends it.
-            WireError: the digest is none, or the fold does not fit the base.
+            WireError: the digest is none or another's, or the fold does not fit the base.
             DataError: it cannot be kept.
         """
         digest = work.base_digest
@@ -44,7 +44,7 @@ class BaseStore:
         if not (_is_digest(digest) and (_is_digest(work.fold_from) or not work.fold_from)):
             raise WireError("the request names its frozen weights by no valid digest.")
         if work.base is not None:
-            return self._keep(digest, work.base)
+            return self._keep(digest, work.base, is_content=not _is_folded(work))
         kept = self._take(digest)
         if kept is not None:
             return kept
@@ -53,15 +53,20 @@ class BaseStore:
             raise BaseMissingError("the site does not hold this study's frozen weights yet.")
         shapes = {name: value.shape for name, value in before.items()}
         check_fold(work.fold, shapes, work.study.lora)
+        if digest_of(work.fold, work.fold_from) != digest:
+            raise WireError("the fold is not the one that the request names. It was not used.")
         return self._keep(digest, apply_fold(before, work.fold))
 
-    def _keep(self, digest: str, tensors: Arrays) -> Arrays:
+    def _keep(self, digest: str, tensors: Arrays, *, is_content: bool = False) -> Arrays:
+        content = digest_of(tensors)
+        if is_content and content != digest:
+            raise WireError("the frozen weights are not those of their digest. They were not used.")
         file = self._file(digest)
         partial = file.with_suffix(f".{os.getpid()}.partial")
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             ordered = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
-            save_file(ordered, partial, metadata={"content": digest_of(ordered)})
+            save_file(ordered, partial, metadata={"content": content})
             partial.replace(file)
             self._drop_old()
         except (OSError, SafetensorError) as error:
@@ -89,6 +94,12 @@ class BaseStore:
 
     def _file(self, digest: str) -> Path:
         return self._folder / f"{digest}.safetensors"
+
+
+def _is_folded(work: Work) -> bool:
+    """Whether rounds add to the base, whose digest then tells how it came about: no two
+    machines need have the same last bits of it."""
+    return work.study.finetuning.tuning == "lora" and work.study.lora.restarts
 
 
 def _is_digest(text: str) -> bool:
