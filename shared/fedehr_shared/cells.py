@@ -8,6 +8,9 @@ and in twelves in the next would soon be known exactly, as would the values at t
 histograms.
 """
 
+MOST_MIN_CELL = 2_000
+"""A study's and a site's own are at most 1,000, and so is `cell_of` both below this."""
+
 
 def cell_of(asked: int, floor: int) -> int:
     """The `min_cell` of a site for a study: the least multiple of its floor that is enough.

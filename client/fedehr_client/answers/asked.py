@@ -20,11 +20,13 @@ from fedehr_shared.metrics.calibration import (
 from fedehr_shared.metrics.concordance import concordance, num_replicates_within_reach
 from fedehr_shared.metrics.intervals import bootstrap_weights, metric_interval
 from fedehr_shared.metrics.outcomes import BinaryView, binary_views
-from fedehr_shared.metrics.questions import Question, questions_of
+from fedehr_shared.metrics.questions import RANGES, Question, questions_of
 from fedehr_shared.metrics.regression import REGRESSION_METRICS
 from fedehr_shared.metrics.told_values import in_steps, rounded_value, step_of
 
 Floats = NDArray[np.float64]
+_ROUNDED = 1e-9
+"""A correlation of 1 may come out as a little more; it is told in coarser steps than this."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Asked:
         min_cell: int,
         site: str,
     ) -> dict[str, float]:
-        """Metrics with intervals over subjects; one that is not finite is left out."""
+        """Metrics with intervals over subjects; one that `_is_tellable` refuses is left out."""
         num = config.num_bootstraps
         if "concordance" in metrics:
             num = num_replicates_within_reach(self.rows.size, num)
@@ -86,7 +88,7 @@ class Asked:
                 self._metric(name, config, min_cell), self.labels, [self.values], weights
             )
             ends = {"": found.value, ".low": found.low, ".high": found.high}
-            if np.isfinite(list(ends.values())).all():
+            if all(_is_tellable(name, value) for value in ends.values()):
                 told |= {
                     f"{prefix}.{name}{end}": self.told(name, value, min_cell)
                     for end, value in ends.items()
@@ -105,7 +107,7 @@ class Asked:
         return {
             f"{prefix}.{name}": self.told(name, value, min_cell)
             for name, value in found.items()
-            if np.isfinite(value)
+            if _is_tellable(name, value)
         }
 
     def told(self, metric: str, value: float, min_cell: int) -> float:
@@ -154,6 +156,13 @@ def _of_kind(question: Question, task: TaskConfig, labels: Floats, predictions: 
         return Asked(question, known, own, risks, own.astype(np.int64))
     positive = own > 0 if task.kind == "time_to_event" else np.zeros(known.size, dtype=bool)
     return Asked(question, known, own, values[:, -1], positive.astype(np.int64))
+
+
+def _is_tellable(metric: str, value: float) -> bool:
+    """Whether it is finite and in its range: of probabilities that are all but the same, the
+    best slope has no end, and the coordinator would refuse the whole report for it."""
+    least, greatest = RANGES[metric]
+    return least - _ROUNDED <= value <= greatest + _ROUNDED
 
 
 def _accuracy(labels: Floats, values: Floats, weights: Floats) -> Floats:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from fedehr_client.training.examples import Examples
 from fedehr_shared.cells import told_count
 from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.config.task import TaskConfig
 from fedehr_shared.model.heads.multitask import MultitaskLoss
 from fedehr_shared.model.heads.outputs import logits_of
 from fedehr_shared.wire.task_balance import TaskBalance
@@ -38,7 +39,9 @@ def tuning_losses(
     balance: TaskBalance,
     min_cell: int,
 ) -> dict[str, float]:
-    """Each task's mean loss on the tuning split, where it rests on `min_cell` subjects.
+    """Each task's mean loss on the tuning split, where it rests on `min_cell` subjects of each
+    class. Of fewer, a model that tells nobody apart would let it count them: its loss is their
+    share times a number that the coordinator knows.
 
     Args:
         study: nothing is told unless its task weights go by these losses.
@@ -52,9 +55,21 @@ def tuning_losses(
     logits = logits_of(torch.from_numpy(predictions), study.task_configs)
     labels = torch.from_numpy(examples.labels)
     losses = MultitaskLoss(study, balance).by_task(logits, labels).tolist()
-    counts = (~labels.isnan()).sum(dim=0).tolist()
     return {
         f"tuning.{task}.loss": round(loss, _DIGITS)
-        for task, loss, num in zip(study.finetuning.tasks, losses, counts, strict=True)
-        if num >= min_cell
+        for (task, config), loss, own in zip(
+            study.tasks_by_name.items(), losses, examples.labels.T, strict=True
+        )
+        if _least_class(config, own) >= min_cell
     }
+
+
+def _least_class(task: TaskConfig, labels: NDArray[np.float32]) -> int:
+    """Subjects in the smallest class: events and all others of a time to an event, all of a
+    regression."""
+    known = labels[~np.isnan(labels)]
+    if task.kind == "regression":
+        return int(known.size)
+    is_timed = task.kind == "time_to_event"
+    places = (known > 0 if is_timed else known).astype(np.int64)
+    return int(np.bincount(places, minlength=task.num_classes or 2).min())

@@ -4,6 +4,7 @@ from typing import Any
 
 from fedehr_server.phases.evaluation_checks import EvaluationChecks
 from fedehr_server.phases.evaluation_summary import EvaluationSummary
+from fedehr_server.phases.site_name import check_site_name
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
 from fedehr_shared.wire.payload import Payload
@@ -23,9 +24,10 @@ class EvaluationPhase:
 
         Raises:
             WireError: the report is malformed, breaks the cell rule, tells what was not asked
-                or what does not belong together, or its name is taken.
+                or what does not belong together, or its name is none or is taken.
         """
         report = EvaluationReport.from_payload(payload)
+        check_site_name(report.site)
         if report.site in self._reports:
             raise WireError(f"two nodes call themselves site '{report.site}'.")
         self._checks.check(report)

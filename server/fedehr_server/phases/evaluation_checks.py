@@ -13,6 +13,7 @@ from fedehr_shared.metrics.questions import (
     questions_of,
 )
 from fedehr_shared.metrics.rank_bound import rank_bound
+from fedehr_shared.metrics.score_histogram import MOST_SUBJECTS
 from fedehr_shared.metrics.told_values import step_of
 from fedehr_shared.wire.reports import EvaluationReport
 
@@ -86,7 +87,8 @@ class EvaluationChecks:
             raise self._wrong(report, f"metrics of '{question.name}' without counts")
         num, positive = told[counts[0]], told[counts[-1]] if question.has_classes else 0.0
         parts = (num - positive, positive) if question.has_classes else (num,)
-        if any(part % report.min_cell or part < report.min_cell for part in parts):
+        cell = report.min_cell
+        if any(part % cell or not cell <= part <= MOST_SUBJECTS for part in parts):
             raise self._wrong(
                 report, f"a count of '{question.name}' below min_cell, or not told by it"
             )

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+from fedehr_server.phases.site_name import check_site_name
 from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import DataError, MissingTaskError, WireError
@@ -14,8 +15,6 @@ from fedehr_shared.wire.payload import Payload
 from fedehr_shared.wire.task_balance import balanced_tasks
 from fedehr_shared.wire.vocabulary_payload import report_from_payload
 from fedehr_shared.wire.work import Work, WorkId
-
-_LONGEST_NAME = 200
 
 
 class VocabularyPhase:
@@ -54,8 +53,7 @@ class VocabularyPhase:
                 for, or its name is taken.
         """
         report = report_from_payload(payload)
-        if not 0 < len(report.site) <= _LONGEST_NAME or not report.site.isprintable():
-            raise WireError("a site's name is empty, too long or not printable.")
+        check_site_name(report.site)
         if report.site in self._reports:
             raise WireError(f"two nodes call themselves site '{report.site}'.")
         least = min(

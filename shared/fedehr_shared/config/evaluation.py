@@ -36,6 +36,8 @@ class EvaluationConfig(Section):
     def _in_order(self) -> "EvaluationConfig":
         if any(one >= next_one for one, next_one in pairwise(self.age_bands_years)):
             raise ValueError("age_bands_years must rise")
+        if len({f"{age:g}" for age in self.age_bands_years}) < len(self.age_bands_years):
+            raise ValueError("age_bands_years must differ in six digits: they name groups")
         if len(set(self.subgroups)) < len(self.subgroups):
             raise ValueError("subgroups names one twice")
         return self

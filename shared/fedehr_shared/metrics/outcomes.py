@@ -82,7 +82,8 @@ def _answers(task: TaskConfig, labels: Floats) -> Iterator[tuple[Floats, int]]:
         for place in range(len(task.classes)):
             yield np.where(np.isnan(labels), np.nan, labels == place), place
     elif task.kind == "time_to_event":
-        horizon = task.interval_ends_hours[-1]
+        # In the labels' precision: an event at the horizon itself is not after it.
+        horizon = float(np.float32(task.interval_ends_hours[-1]))
         with np.errstate(invalid="ignore"):
             happened = (labels > 0) & (labels <= horizon)
             watched = np.abs(labels) >= horizon

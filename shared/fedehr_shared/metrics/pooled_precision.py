@@ -49,13 +49,16 @@ def _mean(site: SiteScores, sites: Sequence[SiteScores], *, is_least: bool) -> f
 
 
 def _by_place(sizes: Floats, true: Floats, false: Floats) -> float:
-    """The mean over positives of which the n-th of a bin has n - 1 of the bin, and those of the
-    site's higher bins, above it. `true` and `false` `[bins]`: who else is above."""
-    higher = np.cumsum(sizes[::-1])[::-1] - sizes
-    places = np.arange(1, int(sizes.max()) + 1)[None, :]
-    found = (higher + true)[:, None] + places
-    precision = found / (found + false[:, None])
-    return float((precision * (places <= sizes[:, None])).sum() / sizes.sum())
+    """The least mean over positives of which the n-th of a bin has n - 1 of the bin, and those
+    of the site's higher bins, above it. `true` and `false` `[bins]`: who else is above.
+
+    With `others = higher + true + false`, the sum of the precisions `1 - false / (others + n)`
+    over a bin needs that of `1 / (others + n)`. As this is convex in n, each term is at most
+    its integral from n - 1/2 to n + 1/2: a logarithm, whatever the bin's size.
+    """
+    others = np.cumsum(sizes[::-1])[::-1] - sizes + true + false
+    lost = false * np.log1p(sizes / (others + 0.5))
+    return float(max(0.0, 1 - lost.sum() / sizes.sum()))
 
 
 def _num_above(own: ScoreHistogram, other: ScoreHistogram, *, is_surely: bool) -> Floats:

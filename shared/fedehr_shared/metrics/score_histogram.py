@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fedehr_shared.cells import told_count
+from fedehr_shared.cells import MOST_MIN_CELL, told_count
 from fedehr_shared.metrics.recalibration import MOST_LOG_ODDS, log_odds
 
 Floats = NDArray[np.float64]
@@ -24,6 +24,8 @@ CELLS_PER_LOG_ODD = 1_024
 NUM_CELLS = int(2 * MOST_LOG_ODDS * CELLS_PER_LOG_ODD)
 MOST_BINS = 1_024
 """Of a class at a site; larger sites have larger bins."""
+MOST_SUBJECTS = 10**10
+"""More than there are people: what is reckoned with a told count stays exact."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,10 @@ class ScoreHistogram:
 
     def fault(self) -> str:
         """Why it cannot be a histogram that a site made; empty where it can."""
-        if self.min_cell < 1 or self.num < self.min_cell or self.num % self.min_cell:
-            return "a count that is no multiple of min_cell"
+        if not 1 <= self.min_cell <= MOST_MIN_CELL:
+            return "a min_cell that no site has"
+        if not self.min_cell <= self.num <= MOST_SUBJECTS or self.num % self.min_cell:
+            return "a count that is no multiple of min_cell, or of more people than there are"
         num_bins = num_bins_of(self.num, self.min_cell)
         lengths = len(self.means), len(self.deviations), len(self.edges)
         if lengths != (num_bins, num_bins, num_bins - 1):

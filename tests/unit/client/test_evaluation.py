@@ -16,6 +16,9 @@ from fedehr_client.answers.evaluation import TuningSplit, evaluation_report, tun
 from fedehr_client.answers.subgroups import groups_of, groups_told
 from fedehr_client.training.examples import Examples
 from fedehr_server.phases.evaluation import EvaluationPhase
+from fedehr_shared.config.evaluation import EvaluationConfig
+from fedehr_shared.config.task import TaskConfig
+from fedehr_shared.metrics.outcomes import binary_views
 from fedehr_shared.metrics.questions import SEXES, group_names
 from fedehr_shared.metrics.recalibration import log_odds, sigmoid
 from fedehr_shared.metrics.told_values import step_of
@@ -287,3 +290,29 @@ def test_too_few_tuning_labels_leave_probabilities_as_they_are(
     told = evaluation_report("north", study, examples, predictions, 5, tuning=tuning)
     assert told == evaluation_report("north", study, examples, predictions, 5)
     assert all(math.isfinite(value) for value in told.metrics.values())
+
+
+def test_all_but_equal_scores_have_no_slope_and_the_rest_is_taken(
+    make_study: Callable[..., Any],
+) -> None:
+    """A head that has hardly moved yet; its slope would be of millions."""
+    generator = np.random.default_rng(0)
+    labels = (generator.random((400, 1)) < 0.3).astype(float)
+    study = make_study(finetuning={"tasks": ["death"]})
+    scores = sigmoid(-1 + 1e-8 * generator.normal(size=(400, 1)))
+    report = evaluation_report("north", study, _examples(labels, 1), scores, 5)
+    assert "death.calibration_slope" not in report.metrics
+    assert "death.auroc" in report.metrics
+    EvaluationPhase(study).accept(report.to_payload())
+
+
+def test_an_event_at_the_horizon_counts_in_the_precision_of_labels() -> None:
+    task = TaskConfig(kind="time_to_event", interval_ends_hours=(0.7, 2.4))
+    hours = np.asarray([2.4, -2.4, 2.5, -2.3], dtype=np.float32)
+    (view,) = binary_views("death", task, hours, np.zeros((4, 2)))
+    assert np.array_equal(view.labels, [1.0, 0.0, 0.0, np.nan], equal_nan=True)
+
+
+def test_age_bands_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="six digits"):
+        EvaluationConfig(age_bands_years=(65.000001, 65.000002))
