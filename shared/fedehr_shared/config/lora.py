@@ -26,7 +26,7 @@ class LoraConfig(Section):
     """Matrices of every layer that get adapters."""
     layer_ranks: tuple[Annotated[int, Field(ge=0, le=4_096)], ...] = ()
     """A rank for each layer, from the lowest; 0: no adapters there; empty: `rank` everywhere."""
-    rate_factor: Annotated[float, Field(gt=0, le=100)] = 1.0
+    rate_factor: Annotated[float, Field(gt=0, le=100)] = 0.3
     """The adapters' learning rate as a share of the heads'."""
     b_rate_factor: Annotated[float, Field(gt=0, le=1_000)] = 1.0
     """LoRA+ (Hayou et al. 2024): B's learning rate as a multiple of A's."""
