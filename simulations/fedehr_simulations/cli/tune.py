@@ -20,7 +20,7 @@ def tune(  # noqa: PLR0917 - a command line's parameters
         str,
         typer.Option(
             help="TOML with tables \\[variants.NAME], or the name of a built-in one: "
-            "tuning-variants, adapter-variants, aggregation-variants, "
+            "tuning-variants, lora-against-full, adapter-variants, aggregation-variants, "
             "pooling-variants, loss-variants."
         ),
     ] = BUILT_IN,

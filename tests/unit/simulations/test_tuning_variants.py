@@ -19,8 +19,8 @@ STUDY = StudyConfig.model_validate(
     }
 )
 BUILT_IN = (
-    "tuning-variants", "adapter-variants", "aggregation-variants", "pooling-variants",
-    "loss-variants",
+    "tuning-variants", "lora-against-full", "adapter-variants", "aggregation-variants",
+    "pooling-variants", "loss-variants",
 )  # fmt: skip
 
 
