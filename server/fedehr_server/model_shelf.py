@@ -30,21 +30,29 @@ class PretrainedModel:
     Attributes:
         weights: the encoder's tensors, by the names that they have in every model.
         vocabulary: the vocabulary's digest.
+        heads: of its attention, which no tensor's shape tells; None: the file does not say.
     """
 
     weights: Arrays
     vocabulary: str
+    heads: int | None = None
 
     @classmethod
-    def of(cls, weights: Arrays, vocabulary: str) -> "PretrainedModel":
+    def of(cls, weights: Arrays, vocabulary: str, heads: int) -> "PretrainedModel":
         """The encoder of any model: heads and what names masked events are left out."""
         own = {name: value for name, value in weights.items() if name.startswith(_ENCODER)}
-        return cls(own, vocabulary)
+        return cls(own, vocabulary, heads)
 
     @property
     def digest(self) -> str:
-        """Of the weights and the vocabulary."""
-        return digest_of(self.weights, self.vocabulary)
+        """Of the weights and what they say nothing of."""
+        return digest_of(self.weights, *self.about.values())
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What the file tells beside the weights."""
+        heads = {} if self.heads is None else {"heads": str(self.heads)}
+        return {"vocabulary": self.vocabulary} | heads
 
 
 class ModelShelf:
@@ -94,7 +102,7 @@ def reused_model(study: StudyConfig, models: ModelShelf | None) -> PretrainedMod
     """What a study re-uses, if it does.
 
     Raises:
-        DataError: it is not there, damaged, or of another vocabulary.
+        DataError: it is not there, damaged, of another vocabulary, or has other attention heads.
     """
     digest = study.pretraining.reuse
     if not digest:
@@ -110,6 +118,12 @@ def reused_model(study: StudyConfig, models: ModelShelf | None) -> PretrainedMod
             f"model {digest} was trained with vocabulary {model.vocabulary}, and the study "
             "re-uses another. Set [vocabulary] reuse to it."
         )
+    if model.heads not in {None, study.model.heads}:
+        raise DataError(
+            f"model {digest} was trained with {model.heads} attention heads, and the study has "
+            f"[model] heads = {study.model.heads}. Give the study the size that the model was "
+            "trained with."
+        )
     return model
 
 
@@ -122,7 +136,7 @@ def write_model(model: PretrainedModel, file: Path) -> None:
     partial = file.with_suffix(f".{os.getpid()}.partial")
     ordered = {name: np.ascontiguousarray(value) for name, value in model.weights.items()}
     try:
-        save_file(ordered, partial, metadata={"vocabulary": model.vocabulary})
+        save_file(ordered, partial, metadata=model.about)
         partial.replace(file)
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
@@ -142,6 +156,7 @@ def read_model(file: Path) -> PretrainedModel:
             about = opened.metadata() or {}
             weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
         vocabulary = about["vocabulary"]
+        heads = int(about["heads"]) if "heads" in about else None
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise DataError(
             f"cannot read the model {file}: it is missing, damaged or of another program. "
@@ -154,4 +169,4 @@ def read_model(file: Path) -> PretrainedModel:
     ]
     if odd or not weights:
         raise DataError(f"{file} is no exported encoder in float32. Export it again.")
-    return PretrainedModel(weights, vocabulary)
+    return PretrainedModel(weights, vocabulary, heads)

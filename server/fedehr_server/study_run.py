@@ -241,7 +241,8 @@ class StudyRun:
 
     def _keep_model(self, state: ModelState, vocabulary: Vocabulary) -> None:
         if self._models is not None:
-            model = PretrainedModel.of(state.weights, vocabulary.digest)
+            heads = self._study.model.heads
+            model = PretrainedModel.of(state.weights, vocabulary.digest, heads)
             self.pretrained_model = self._models.keep(model)
 
     def _prepared(self) -> tuple[Vocabulary, ModelState]:

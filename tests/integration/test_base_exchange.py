@@ -177,8 +177,13 @@ def test_a_digest_that_is_none_touches_no_file(
     make_study: Any, tmp_path: Path, digest: str, key: str
 ) -> None:
     study = make_study()
-    work = Work(WorkId(study.digest, "finetuning", 1, 1), study, base_digest="0" * 64)
-    work = replace(work, **{key: digest})
+    digests = {"base_digest": "0" * 64, key: digest}
+    work = Work(
+        WorkId(study.digest, "finetuning", 1, 1),
+        study,
+        base_digest=digests["base_digest"],
+        fold_from=digests.get("fold_from", ""),
+    )
     with pytest.raises(WireError, match="no valid digest") as refused:
         BaseStore(tmp_path).of(work)
     assert not isinstance(refused.value, BaseMissingError)

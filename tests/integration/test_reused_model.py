@@ -99,6 +99,16 @@ def test_a_model_of_another_size_is_refused(
         place.run(study, "size")
 
 
+def test_a_model_of_other_attention_heads_is_refused_before_a_site_is_asked(
+    place: Place, pretrained: dict[str, Any], make_study: Callable[..., Any]
+) -> None:
+    """All tensors have the same shapes, and the encodings would be another net's."""
+    study = _reusing(make_study, pretrained, model={"layers": 1, "hidden": 16, "heads": 4})
+    with pytest.raises(DataError, match=r"trained with 2 attention heads.*heads = 4"):
+        place.run(study, "heads")
+    assert not (place.folder / "heads-work").exists()
+
+
 def test_a_model_without_its_vocabulary_is_no_study(
     pretrained: dict[str, Any], make_study: Callable[..., Any]
 ) -> None:
@@ -114,19 +124,21 @@ def test_a_model_without_its_vocabulary_is_no_study(
         parse(values, StudyConfig, "the study")
 
 
-@pytest.mark.parametrize("fault", ["bytes", "weight", "vocabulary"])
+@pytest.mark.parametrize("fault", ["bytes", "weight", "vocabulary", "heads"])
 def test_a_changed_file_is_not_used(
     place: Place, pretrained: dict[str, Any], tmp_path: Path, fault: str
 ) -> None:
     (file,) = (place.folder / "models").glob(f"{pretrained['model']}.safetensors")
     copy = tmp_path / file.name
     weights = load_file(file)
-    about = {"vocabulary": pretrained["vocabulary"]}
+    about = {"vocabulary": pretrained["vocabulary"], "heads": "2"}
     if fault == "weight":
         name = min(weights)
         weights[name] = weights[name] + np.float32(1e-3)
     if fault == "vocabulary":
-        about = {"vocabulary": "0" * 64}
+        about["vocabulary"] = "0" * 64
+    if fault == "heads":
+        del about["heads"]
     save_file(weights, copy, metadata=about)
     if fault == "bytes":
         copy.write_bytes(file.read_bytes()[:-40])

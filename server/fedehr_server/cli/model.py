@@ -25,7 +25,8 @@ def list_models(
     for digest in shelf.digests():
         model = shelf.take(digest)
         size = sum(tensor.size for tensor in model.weights.values())
-        found.append({"digest": digest, "vocabulary": model.vocabulary, "num_parameters": size})
+        about = {"vocabulary": model.vocabulary, "heads": model.heads, "num_parameters": size}
+        found.append({"digest": digest, **about})
     if json:
         print_json(found)
         return
