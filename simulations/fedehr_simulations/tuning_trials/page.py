@@ -61,8 +61,10 @@ def _changes(variant: VariantResult) -> str:
     if variant.noise is not None:
         told += [f"noise {variant.noise.multiplier:g} x norm {variant.noise.clip_norm:g}"]
     text = ", ".join(told) or "nothing"
+    # Of the seeds that tried every candidate: others tried the chosen one alone.
+    num = min(len(candidate.tuning_scores) for candidate in variant.candidates)
     tried = [
-        f"{format_settings(candidate.settings)}: {_mean(candidate.tuning_scores)}"
+        f"{format_settings(candidate.settings)}: {_mean(candidate.tuning_scores[:num])}"
         for candidate in variant.candidates
     ]
     return f"{text}; tried {'; '.join(tried)}" if len(tried) > 1 else text
