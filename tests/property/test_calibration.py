@@ -175,3 +175,22 @@ def test_a_temperature_over_classes_is_the_likeliest(seed: int, truth: float) ->
         return float(-np.log(sharpened(told, factor)[np.arange(400), labels]).mean())
 
     assert loss(found) <= min(loss(found * 1.01), loss(found / 1.01), loss(truth)) + 1e-9
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=seeds, size=st.sampled_from([4.0, 8.0, 16.0, 40.0]), has_intercept=st.booleans())
+def test_a_model_that_is_far_too_sure_has_its_slope(
+    seed: int, size: float, has_intercept: bool
+) -> None:
+    """Where calibration matters most: one in seven is wrong, however sure the model was."""
+    generator = np.random.default_rng(seed)
+    logits = np.clip(generator.normal(-1, size, 120), -16, 16)
+    is_wrong = np.arange(120) % 7 == 0
+    labels = ((logits > 0) ^ is_wrong).astype(float)
+    reference = LogisticRegression(
+        C=np.inf, tol=1e-10, max_iter=10_000, fit_intercept=has_intercept
+    ).fit(logits[:, None], labels)
+    once = np.ones((1, labels.size))
+    slope, intercept = fit_line(labels, logits, once, has_intercept=has_intercept)
+    assert slope[0] == pytest.approx(reference.coef_[0, 0], abs=1e-4)
+    assert intercept[0] == pytest.approx(np.ravel(reference.intercept_)[0], abs=1e-4)

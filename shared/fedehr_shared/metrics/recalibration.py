@@ -44,7 +44,7 @@ def fit_line(
         nothing = np.full(weights.shape[0], np.nan)
         return nothing, nothing.copy()
     fit = _Fit(labels, (logits - center) / scale, weights, has_intercept)
-    line = fit.solve(np.asarray([scale, center]))
+    line = fit.solve()
     return line[:, 0] / scale, line[:, 1] - line[:, 0] * center / scale
 
 
@@ -61,9 +61,13 @@ class _Fit:
         positives = weights @ labels
         self._is_open = (positives > 0) & (positives < self._total)
 
-    def solve(self, start: Floats) -> Floats:
-        """`[2]` to `[replicates, 2]`."""
-        line = np.tile(start * [1.0, self._has_intercept], (self._total.size, 1))
+    def solve(self) -> Floats:
+        """Slope and intercept of each replicate. `[replicates, 2]`.
+
+        From zero, where the loss bends most. At a model that is far too sure it is flat, and no
+        step would be small enough.
+        """
+        line = np.zeros((self._total.size, 2))
         loss = self._loss(line)
         for _ in range(_MOST_STEPS):
             step, gradient = self._step(line)
