@@ -42,6 +42,20 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     return value
 
 
+def tables_of_all(evaluation: Json) -> list[Table]:
+    """The tables of all tasks.
+
+    Raises:
+        DataError: what they should show is missing, or is something else.
+    """
+    try:
+        return [table for task, about in evaluation.items() for table in tables_of(task, about)]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            "the evaluation is damaged, or is none of this fedehr version. Run the study again."
+        ) from error
+
+
 def tables_of(task: str, about: Json) -> Iterator[Table]:
     """The tables of a task: its sites, its subgroups, its thresholds."""
     yield from _tables(task, about)
@@ -78,7 +92,9 @@ def _sites(title: str, about: Json) -> Table:
         table.add_row("pooled", f"withheld: {escape(pooled['reason'])}")
     else:
         cells = [_bound(pooled.get(metric, {})) for metric in metrics]
-        table.add_row("pooled", _counts(pooled), *cells, style="bold")
+        num, num_all = len(pooled.get("sites", told)), len(about["per_site"])
+        name = "pooled" if num == num_all else f"pooled ({num} of {num_all})"
+        table.add_row(name, _counts(pooled), *cells, style="bold")
     table.caption = _caption(about)
     return table
 

@@ -61,7 +61,14 @@ def test_subgroups_and_thresholds_stand_in_the_file(calibrated: Any) -> None:
     assert set(evaluation["death"]["calibration"]) == set(evaluation["death"]["per_site"])
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", '{"death": 3}', '{"death": {}}'])
+DAMAGED = [
+    '{"death": {"per_site": {"north": {}}}}',
+    '{"death": {"per_site": {"north": {"num": 5, "auroc": 3}}}}',
+    '{"death": {"per_site": {}, "pooled": []}}',
+]
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"death": 3}', '{"death": {}}', *DAMAGED])
 def test_another_file_is_refused_with_words(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "evaluation.json"
     if content is not None:

@@ -21,13 +21,12 @@ def show(
 
     What is withheld is marked with a dash; the reasons stand below.
     """
-    from fedehr_server.evaluation_tables import read_evaluation, tables_of
+    from fedehr_server.evaluation_tables import read_evaluation, tables_of_all
 
     evaluation = read_evaluation(run)
     if json:
         print_json(evaluation)
         return
-    for task, about in evaluation.items():
-        for table in tables_of(task, about):
-            out.print(table)
+    for table in tables_of_all(evaluation):
+        out.print(table)
     out.print("docs/evaluation.md says what each number is and when it is withheld.")

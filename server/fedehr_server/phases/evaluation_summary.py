@@ -64,6 +64,8 @@ class EvaluationSummary:
             found["pooled"] = self._pooled_scores(scores, question, thresholds)
         else:
             found["pooled"] = self._pooled_means(question)
+        if told:
+            found["pooled"]["sites"] = list(told)
         return found
 
     def _site(
@@ -183,7 +185,8 @@ class EvaluationSummary:
         return _bounded(Bound(*ends), "")
 
     def _add_calibrations(self, task: str, found: Json) -> None:
-        if self._study.evaluation.calibration == "none":
+        kind = self._study.task(task).kind
+        if self._study.evaluation.calibration == "none" or kind == "regression":
             return
         for site, report in self._reports.items():
             slope = report.metrics.get(f"calibration.{task}.slope")
@@ -198,6 +201,9 @@ class EvaluationSummary:
         return f"fewer than {self._study.vocabulary.min_cell} positives or negatives"
 
     def _reason_of(self, question: Question) -> str:
+        if question.has_scores and not question.has_groups:
+            # One class of several: its count could be what the others leave.
+            return f"{self._reason}, here or in what is left"
         if question.has_classes:
             return self._reason
         return f"fewer than {self._study.vocabulary.min_cell} subjects"

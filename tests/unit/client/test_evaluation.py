@@ -316,3 +316,15 @@ def test_an_event_at_the_horizon_counts_in_the_precision_of_labels() -> None:
 def test_age_bands_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="six digits"):
         EvaluationConfig(age_bands_years=(65.000001, 65.000002))
+
+
+def test_what_is_not_calibrated_by_its_kind_has_no_excuse(make_study: Callable[..., Any]) -> None:
+    study = make_study(**KINDS, evaluation={"calibration": "platt"})
+    labels, predictions = _all_kinds(200)
+    split = TuningSplit(labels.astype(np.float32), predictions)
+    phase = EvaluationPhase(study)
+    examples = _examples(labels, 4)
+    phase.accept(evaluation_report("a", study, examples, predictions, 5, tuning=split).to_payload())
+    found = phase.close()
+    assert "calibration" not in found["days"]
+    assert found["death"]["calibration"]["a"]["slope"] is not None

@@ -258,5 +258,6 @@ def test_an_evaluation_tells_each_site_and_the_pooled_auroc(
     # of one site and known to count half.
     assert pooled["least"] <= (800 + 300) / 1_500 <= pooled["greatest"]
     assert told["death"]["pooled"]["num"] == 80
+    assert told["death"]["pooled"]["sites"] == ["north", "south"]
     assert told["death"]["pooled"]["brier"]["value"] == pytest.approx(0.1, abs=1e-2)
     assert told["long_stay"]["pooled_auroc"]["value"] is None
