@@ -213,3 +213,17 @@ def test_a_base_or_a_fold_that_its_digest_does_not_name_is_refused(
     assert [file.stem for file in (tmp_path / "base").iterdir()] == [first]
     if aggregation != "average":
         assert np.array_equal(store.of(named)[f"{matrix}.weight"], np.eye(4) + 1)
+
+
+def test_what_a_killed_process_left_half_written_goes(make_study: Any, tmp_path: Path) -> None:
+    """Each is as large as a model."""
+    study, base = _lora(make_study), {"encoder.norm.weight": np.ones(4, np.float32)}
+    (tmp_path / "base").mkdir()
+    for name in ("a.partial", f"{digest_of(base)}.4711.partial"):
+        (tmp_path / "base" / name).write_bytes(b"half")
+    work = Work(
+        WorkId(study.digest, "finetuning", 1, 1), study, base=base, base_digest=digest_of(base)
+    )
+    BaseStore(tmp_path).of(work)
+    names = {file.name for file in (tmp_path / "base").iterdir()}
+    assert names == {f"{digest_of(base)}.safetensors"}

@@ -5,7 +5,6 @@
 They come with the first request that needs them, and again only where the site asks for them.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from safetensors.numpy import save_file
 from fedehr_shared.errors import BaseMissingError, DataError, WireError
 from fedehr_shared.model.digest import digest_of
 from fedehr_shared.model.lora.fold import apply_fold, check_fold
+from fedehr_shared.tokens.build_lock import build_lock
 from fedehr_shared.wire.payload import Arrays
 from fedehr_shared.wire.work import Work
 
@@ -62,13 +62,16 @@ class BaseStore:
         if is_content and content != digest:
             raise WireError("the frozen weights are not those of their digest. They were not used.")
         file = self._file(digest)
-        partial = file.with_suffix(f".{os.getpid()}.partial")
+        partial = file.with_suffix(".partial")
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            ordered = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
-            save_file(ordered, partial, metadata={"content": content})
-            partial.replace(file)
-            self._drop_old()
+            # One process of the site at a time: nobody removes what another one writes.
+            with build_lock(self._folder):
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._drop_partials()
+                ordered = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+                save_file(ordered, partial, metadata={"content": content})
+                partial.replace(file)
+                self._drop_old()
         except (OSError, SafetensorError) as error:
             partial.unlink(missing_ok=True)
             raise DataError(
@@ -86,6 +89,11 @@ class BaseStore:
         except (OSError, SafetensorError, ValueError):
             return None
         return tensors if about.get("content") == digest_of(tensors) else None
+
+    def _drop_partials(self) -> None:
+        """What a process that was killed left half written: each is as large as a model."""
+        for partial in self._folder.glob("*.partial"):
+            partial.unlink()
 
     def _drop_old(self) -> None:
         files = sorted(self._folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime_ns)
