@@ -12,6 +12,10 @@ BIN := .venv/bin
 		--disable-pip-version-check -e '.[dev]'
 	touch $@
 
+QUICK := not long and not gpu and not benchmark
+# Whole networks and start-up times are not measured beside other tests.
+ALONE := tests/e2e tests/architecture/test_help.py
+
 ## help: this list
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -23,7 +27,8 @@ demo: .venv/.installed
 
 ## test: everything that takes under 15 minutes together
 test: .venv/.installed
-	$(BIN)/python -m pytest -m "not long and not gpu and not benchmark"
+	$(BIN)/python -m pytest -m "$(QUICK)" -n auto --dist loadfile tests $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest -m "$(QUICK)" $(ALONE)
 
 ## test-long: the tests that take minutes each
 test-long: .venv/.installed
