@@ -1,5 +1,7 @@
 """AUROC, AUPRC and Brier against scikit-learn, and their intervals."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -86,3 +88,15 @@ def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         interval = metric_interval("auroc", labels, [scores], weights)
         covered += interval.low <= 0.76025 <= interval.high
     assert 175 <= covered <= 199
+
+
+def test_replicates_of_a_large_hospital_take_no_more_than_their_weights() -> None:
+    tracemalloc.start()
+    weights = bootstrap_weights(50_000, 200, "large")
+    labels = (np.arange(50_000) % 7 == 0).astype(float)
+    interval = metric_interval("brier", labels, [np.full(50_000, 0.5)], weights)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (interval.low, interval.high) == (0.25, 0.25)
+    assert weights.nbytes == 20_000_000
+    assert peak < weights.nbytes + 70e6

@@ -10,6 +10,8 @@ from fedehr_shared.metrics.binary import METRICS, Metric
 from fedehr_shared.seeds import derive_generator
 
 _CHUNK = 250
+_MOST_NUMBERS = 4_000_000
+"""Of a chunk of replicates: a metric holds several arrays of so many."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,10 @@ class Interval:
 def bootstrap_weights(num: int, num_replicates: int, *seed_parts: str | int) -> NDArray[np.int16]:
     """How often each subject is drawn in each replicate. Shape: `[num_replicates, num]`."""
     generator = derive_generator("bootstrap", num, num_replicates, *seed_parts)
-    draws = generator.integers(0, num, (num_replicates, num))
-    weights = np.zeros((num_replicates, num), dtype=np.int16)
-    np.add.at(weights, (np.arange(num_replicates)[:, None], draws), 1)
+    weights = np.empty((num_replicates, num), dtype=np.int16)
+    # One replicate after the other: all draws of a large hospital take gigabytes.
+    for own in weights:
+        own[:] = np.bincount(generator.integers(0, num, num), minlength=num)
     return weights
 
 
@@ -78,10 +81,11 @@ def _replicates(
     weights: NDArray[np.int16],
 ) -> NDArray[np.float64]:
     values = np.zeros(weights.shape[0])
-    for begin in range(0, weights.shape[0], _CHUNK):
-        chunk = weights[begin : begin + _CHUNK].astype(np.float64)
+    size = max(1, min(_CHUNK, _MOST_NUMBERS // max(1, labels.size)))
+    for begin in range(0, weights.shape[0], size):
+        chunk = weights[begin : begin + size].astype(np.float64)
         for scores in scores_by_seed:
-            values[begin : begin + _CHUNK] += _function(metric)(labels, scores, chunk)
+            values[begin : begin + size] += _function(metric)(labels, scores, chunk)
     return values / len(scores_by_seed)
 
 
