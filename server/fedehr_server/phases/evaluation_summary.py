@@ -214,9 +214,12 @@ def site_scores(report: EvaluationReport, question: str) -> SiteScores | None:
     if question not in report.scores:
         return None
     positives, negatives = report.scores[question]
-    auroc = report.metrics[f"{question}.auroc"]
-    step = step_of(positives.num, negatives.num)
-    return SiteScores(positives, negatives, Bound(auroc, auroc).widened(step / 2 + 1e-9))
+    spare = step_of(positives.num, negatives.num) / 2 + 1e-9
+    auroc, auprc = (
+        None if value is None else Bound(value, value).widened(spare)
+        for value in (report.metrics.get(f"{question}.{m}") for m in ("auroc", "auprc"))
+    )
+    return SiteScores(positives, negatives, auroc, auprc)
 
 
 def _step(metric: str, num: float, positive: float | None, value: float) -> float:

@@ -16,11 +16,13 @@ class SiteScores:
         positives: their histogram.
         negatives: theirs.
         auroc: the site's own, as exactly as it was told; None where it was not.
+        auprc: likewise.
     """
 
     positives: ScoreHistogram
     negatives: ScoreHistogram
     auroc: Bound | None = None
+    auprc: Bound | None = None
 
     @property
     def own_auroc(self) -> Bound:

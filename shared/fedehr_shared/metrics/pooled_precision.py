@@ -19,13 +19,16 @@ def pooled_auprc(sites: Sequence[SiteScores]) -> Bound | None:
     The precision at a positive's score is the number of positives there or above, over that of
     all. Both are known up to the bins that overlap its own: at the least none of their
     positives and all of their negatives are above, at the most the other way round. At the
-    least, the n-th of a bin from the top has n - 1 of its own above it.
+    least, the n-th of a bin from the top has n - 1 of its own above it. Of one site alone its own
+    value is known.
 
     Returns:
         None when there is no site.
     """
     if not sites:
         return None
+    if len(sites) == 1 and sites[0].auprc is not None:
+        return sites[0].auprc.within(0.0, 1.0)
     means = [
         Bound(_mean(site, sites, is_least=True), _mean(site, sites, is_least=False))
         for site in sites

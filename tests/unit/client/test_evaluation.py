@@ -25,6 +25,7 @@ from fedehr_shared.metrics.told_values import step_of
 from fedehr_shared.tokens.back_off import BackOffShares
 from fedehr_shared.tokens.store import HOURS_PER_YEAR, TokenStore
 from fedehr_shared.tokens.windows import Window, Windows
+from fedehr_shared.wire.reports import EvaluationReport
 
 YEAR = int(HOURS_PER_YEAR * 3_600e6)
 CLASSES = ("home", "care", "dead")
@@ -328,3 +329,17 @@ def test_what_is_not_calibrated_by_its_kind_has_no_excuse(make_study: Callable[.
     found = phase.close()
     assert "calibration" not in found["days"]
     assert found["death"]["calibration"]["a"]["slope"] is not None
+
+
+def test_pooled_numbers_of_one_site_are_its_own(make_study: Callable[..., Any]) -> None:
+    study = make_study(finetuning={"tasks": ["death"]})
+    labels, predictions = _all_kinds(300)
+    report = evaluation_report("a", study, _examples(labels[:, :1], 1), predictions[:, :1], 5)
+    phase = EvaluationPhase(study)
+    phase.accept(report.to_payload())
+    phase.accept(EvaluationReport("b", 5, {}, {}).to_payload())
+    pooled = phase.close()["death"]["pooled"]
+    for metric in ("auroc", "auprc", "brier"):
+        own = report.metrics[f"death.{metric}"]
+        assert pooled[metric]["value"] == pytest.approx(own, abs=1e-6)
+        assert pooled[metric]["greatest"] - pooled[metric]["least"] < 2e-4
