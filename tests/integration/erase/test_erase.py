@@ -19,9 +19,11 @@ import pytest
 
 from fedehr_client.audit.log import Audit
 from fedehr_client.erasure.caches import find_caches
+from fedehr_shared.config.task import TaskConfig
 from fedehr_shared.meds.reader import read_labels, read_splits
 from fedehr_shared.meds.withdrawn import read_withdrawn, withdrawn_file
 from fedehr_shared.processes import ProcessFamily
+from fedehr_simulations.hospitals.further_outcomes import FURTHER_TASKS
 
 Erase = Callable[..., subprocess.CompletedProcess[str]]
 RARE = 7_310_123_456_789_012_345
@@ -85,7 +87,7 @@ def test_nothing_is_left_of_them_and_everything_of_the_others(
     assert (counts["num_found"], counts["num_events"]) == (5, num_events)
     assert set(read_splits(site)) == set(subjects_of(site).tolist())
     for task in site.tasks:
-        read_labels(site, task)
+        read_labels(site, task, FURTHER_TASKS.get(task, TaskConfig()))
 
 
 def test_an_untouched_shard_is_not_written_again(site: Any, subjects_of: Any, erase: Erase) -> None:
