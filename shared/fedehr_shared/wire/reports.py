@@ -100,7 +100,8 @@ class TrainReport:
         keys = payload.values.get("metrics", {})
         metrics = {key: payload.number("metrics", key) for key in keys}
         for name, number in {"num_steps": num_steps, "loss": abs(loss), **metrics}.items():
-            if not 0 <= number <= _MOST:
+            is_share = name.startswith("back_off.") or name.endswith(".auroc")
+            if not 0 <= number <= (1 if is_share else _MOST):
                 raise WireError(f"the answer's {name} is below 0 or beyond all bounds.")
         moments = payload.tensors.get("moments")
         dtype = None if exchange is None else exchange.dtype

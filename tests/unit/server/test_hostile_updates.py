@@ -143,6 +143,8 @@ HOSTILE: dict[str, Change] = {
     "more examples than anyone": _changed("report", "num_examples", 2**62),
     "a negative number": _changed("report", "num_examples", -3),
     "NaN loss": _changed("report", "loss", float("nan")),
+    "an AUROC above 1": _changed("metrics", "tuning.death.auroc", 1.5),
+    "a share above 1": _changed("metrics", "back_off.exact", 2.0),
     "a text for a number": _changed("report", "loss", "low"),
     "a metric that is a list": _changed("metrics", "back_off.exact", [0.5]),
 }
