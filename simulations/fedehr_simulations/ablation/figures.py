@@ -1,12 +1,10 @@
 """`RunFigures`: what one variant and seed came to, and the file that keeps it."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from fedehr_shared.errors import DataError
-from fedehr_simulations.private_file import replacing
+from fedehr_simulations.kept_part import KeptPart
 from fedehr_simulations.probe.probing import ProbeScore
 from fedehr_simulations.verdict.result import Count, Finite, Part, Text
 
@@ -35,7 +33,7 @@ class SiteLosses(Part):
         return max(self.told, default=None)
 
 
-class RunFigures(Part):
+class RunFigures(KeptPart):
     """One variant, one seed."""
 
     format: Literal[1] = 1
@@ -62,25 +60,3 @@ class RunFigures(Part):
     """Processor time of the training, all sites and the coordinator together."""
     bytes_up_per_round: Count
     """Payload of one site's answer to one round of pre-training, the mean over both."""
-
-    def write(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
-        with replacing(path) as file:
-            file.write(self.model_dump_json(indent=2).encode() + b"\n")
-
-    @classmethod
-    def read(cls, path: Path) -> "RunFigures | None":
-        """Read what `write` wrote; None where there is nothing.
-
-        Raises:
-            DataError: the file is damaged, or of another version.
-        """
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, UnicodeDecodeError, ValidationError) as error:
-            raise DataError(
-                f"{path} is damaged, or of another version of fedehr. Remove its folder, and the "
-                "run is done again."
-            ) from error

@@ -1,7 +1,6 @@
 """`AblationRecord`: all runs of an ablation, and the file `OUT/ablation.json`."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 from fedehr_shared.config.study import StudyConfig
@@ -12,7 +11,7 @@ from fedehr_simulations.ablation.masked_loss import COMMON
 from fedehr_simulations.ablation.measuring import probe_rules
 from fedehr_simulations.ablation.run import RunOutcome
 from fedehr_simulations.ablation.variants import Variant
-from fedehr_simulations.private_file import replacing
+from fedehr_simulations.kept_part import KeptPart
 from fedehr_simulations.probe.probing import ProbedTask
 from fedehr_simulations.verdict.machine import Machine, describe_machine, describe_versions
 from fedehr_simulations.verdict.result import Count, Part, Text
@@ -37,7 +36,7 @@ class VariantChanges(Part):
     pooled: bool
 
 
-class AblationRecord(Part):
+class AblationRecord(KeptPart):
     """What an ablation found."""
 
     format: Literal[1] = 1
@@ -57,11 +56,6 @@ class AblationRecord(Part):
     def runs_of(self, variant: str) -> list[RunFigures]:
         """The runs of one variant, seed after seed."""
         return [run for run in self.runs if run.variant == variant]
-
-    def write(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
-        with replacing(path) as file:
-            file.write(self.model_dump_json(indent=2).encode() + b"\n")
 
 
 def build_record(

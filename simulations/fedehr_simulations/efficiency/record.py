@@ -1,7 +1,6 @@
 """`EfficiencyRecord`: what was measured, and the file `OUT/efficiency.json`."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Literal
 
 from fedehr_shared.errors import DataError
@@ -11,7 +10,7 @@ from fedehr_simulations.efficiency.arm_result import ArmFigures, ArmResult
 from fedehr_simulations.efficiency.candidates import PRETRAINED
 from fedehr_simulations.efficiency.label_set import LabelSet
 from fedehr_simulations.efficiency.request import EfficiencyRequest
-from fedehr_simulations.private_file import replacing
+from fedehr_simulations.kept_part import KeptPart
 from fedehr_simulations.tuning_trials.replicates import Draws, Replicates, interval_of
 from fedehr_simulations.tuning_trials.scores import SplitScores
 from fedehr_simulations.verdict.machine import Machine, describe_machine, describe_versions
@@ -59,7 +58,7 @@ class SiteLabels(Part):
     per_site: dict[str, Count]
 
 
-class EfficiencyRecord(Part):
+class EfficiencyRecord(KeptPart):
     """A measurement."""
 
     format: Literal[1] = 1
@@ -78,11 +77,6 @@ class EfficiencyRecord(Part):
     points: tuple[Point, ...]
     gains: tuple[Gain, ...]
     runs: tuple[ArmFigures, ...]
-
-    def write(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
-        with replacing(path) as file:
-            file.write(self.model_dump_json(indent=2).encode() + b"\n")
 
 
 def build_record(

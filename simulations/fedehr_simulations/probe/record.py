@@ -1,11 +1,10 @@
 """`ProbeRecord`: what a probe found, as in `probe.json`."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fedehr_simulations.private_file import replacing
+from fedehr_simulations.kept_part import KeptPart
 from fedehr_simulations.verdict.result import Count, Finite, Interval, Part, Share, Text
 
 RECORD_FILE = "probe.json"
@@ -70,7 +69,7 @@ class SitesTold(Part):
     untrained_auroc: Interval
 
 
-class ProbeRecord(Part):
+class ProbeRecord(KeptPart):
     """A whole probe."""
 
     format: Literal[1] = 1
@@ -94,8 +93,3 @@ class ProbeRecord(Part):
     def chosen_candidate(self) -> CandidateResult:
         """The one that was chosen."""
         return self.candidates[self.chosen]
-
-    def write(self, path: Path) -> None:
-        """Write the file, private, whole or not at all."""
-        with replacing(path) as file:
-            file.write(self.model_dump_json(indent=2).encode() + b"\n")

@@ -1,9 +1,8 @@
 """`TuningRecord`: what all trials came to, and the file that keeps it."""
 
-from pathlib import Path
 from typing import Any, Literal
 
-from fedehr_simulations.private_file import replacing
+from fedehr_simulations.kept_part import KeptPart
 from fedehr_simulations.tuning_trials.exchanged import Exchanged
 from fedehr_simulations.verdict.machine import Machine
 from fedehr_simulations.verdict.result import Count, Finite, Interval, Part, Text
@@ -71,7 +70,7 @@ class VariantFailure(Part):
     reason: Text
 
 
-class TuningRecord(Part):
+class TuningRecord(KeptPart):
     """What the variants of a study came to."""
 
     format: Literal[1] = 1
@@ -85,8 +84,3 @@ class TuningRecord(Part):
     """The first variant."""
     variants: tuple[VariantResult, ...]
     failures: tuple[VariantFailure, ...]
-
-    def write(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
-        with replacing(path) as file:
-            file.write(self.model_dump_json(indent=2).encode() + b"\n")

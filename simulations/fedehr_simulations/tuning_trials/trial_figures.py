@@ -1,19 +1,17 @@
 """`TrialFigures`: what one fine-tuning came to, and the file that keeps it."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from fedehr_shared.errors import DataError
-from fedehr_simulations.private_file import replacing
+from fedehr_simulations.kept_part import KeptPart
 from fedehr_simulations.tuning_trials.exchanged import Exchanged
-from fedehr_simulations.verdict.result import Count, Finite, Part, Text
+from fedehr_simulations.verdict.result import Count, Finite, Text
 
 FIGURES_FILE = "figures.json"
 
 
-class TrialFigures(Part):
+class TrialFigures(KeptPart):
     """One candidate of a variant with one seed."""
 
     format: Literal[1] = 1
@@ -39,25 +37,3 @@ class TrialFigures(Part):
         look at."""
         told = [auroc for auroc in self.tuning_auroc.values() if auroc is not None]
         return sum(told) / len(told) if told else None
-
-    def write(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
-        with replacing(path) as file:
-            file.write(self.model_dump_json(indent=2).encode() + b"\n")
-
-    @classmethod
-    def read(cls, path: Path) -> "TrialFigures | None":
-        """Read what `write` wrote; None where there is nothing.
-
-        Raises:
-            DataError: the file is damaged, or of another version.
-        """
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, UnicodeDecodeError, ValidationError) as error:
-            raise DataError(
-                f"{path} is damaged, or of another version of fedehr. Remove its folder, and the "
-                "run is done again."
-            ) from error
