@@ -33,9 +33,17 @@ steps_per_epoch = 3
 
 [finetuning]
 tasks = ["death"]
+tuning = "lora"
 rounds = 2
 steps_per_round = 3
 steps_per_epoch = 3
+
+[lora]
+rank = 2
+aggregation = "reprojection"
+
+[exchange]
+dtype = "int8"
 
 [evaluation]
 num_bootstraps = 100
@@ -73,8 +81,18 @@ def test_network_and_simulation_end_at_the_same_bits(
     phases = [event["phase"] for event in rounds]
     assert phases.count("pretraining") == 2
     assert phases.count("finetuning") == 2
+    _moves_kilobytes(result["bytes"])
     states = {run["run"]: run["state"] for run in network.status()["runs"]}
     assert states["real"] == "completed"
+
+
+def _moves_kilobytes(moved: dict[str, Any]) -> None:
+    """What no round trains went to each site once; rounds carried adapters and heads."""
+    first, second = [entry for entry in moved["per_round"] if entry["phase"] == "finetuning"]
+    assert first["base"] == sum(moved["base_per_site"].values()) > 0
+    assert second["base"] == 0
+    trained = [entry for entry in moved["per_round"] if entry["phase"] == "pretraining"]
+    assert second["up"] < trained[0]["up"] / 4
 
 
 def _refuses_to_wait_for_ever(network: Any, tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_only_the_owner_reads_the_run_and_no_scratch_stays(
         (
             STUDY.replace('"coin"', '"stroke"'),
             (),
-            (4, "site 'hospital-1': the site has no labels for task 'stroke'"),
+            (4, "no site has labels for task 'stroke'"),
         ),
     ],
 )

@@ -62,7 +62,8 @@ def read_labels(site: SiteFolder, task: str, config: TaskConfig = BINARY) -> Lab
     if config.kind not in kinds:
         held = " or ".join(kinds) if kinds else "of no kind that MEDS has"
         raise DataError(
-            f"the study takes task '{task}' for {config.kind}, and its labels here are {held}. "
+            f"the study takes task '{task}' for {config.kind}, and its labels here are {held} "
+            f"({site.labels_file(task)}). "
             f"Set kind under [tasks.{task}] in the study, or make the labels anew."
         )
     columns = _filled(table) or [name for name in VALUE_COLUMNS if name in table.column_names]

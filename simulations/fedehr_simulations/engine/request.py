@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedehr_client.tasks.cohort import held_tasks
 from fedehr_shared.config import StudyConfig
 from fedehr_shared.errors import DataError, MissingTaskError
 from fedehr_shared.meds.folder import FederationFolder, SiteFolder
@@ -31,6 +30,9 @@ def check_request(study: StudyConfig, sites: Path) -> list[SiteFolder]:
 
 
 def _check_tasks(folders: Sequence[SiteFolder], tasks: Sequence[str]) -> None:
+    # It brings threads of its own, and the keeper must have none (see the package).
+    from fedehr_client.tasks.cohort import held_tasks
+
     held: set[str] = set()
     for folder in folders:
         try:

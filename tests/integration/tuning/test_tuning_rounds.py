@@ -212,4 +212,6 @@ def test_a_whole_study_of_each_way_comes_to_its_end(
         )  # fmt: skip
         for name in filter(is_adapter, weights):
             same = np.allclose(weights[name], drawn[name], atol=1e-3)
-            assert same != plan.is_trained(name) or ".lora_A." in name, name
+            # A and VeRA's d learn nothing before B and b have left zero.
+            is_slow = ".lora_A." in name or ".vera_d." in name
+            assert same != plan.is_trained(name) or is_slow, name

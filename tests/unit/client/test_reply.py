@@ -113,7 +113,8 @@ def test_each_failure_has_its_code(
     location = _location(site, tmp_path / "work")
     request = _request(study)
     if fault == "task":
-        site.labels_file("long_stay").unlink()
+        for task in study.finetuning.tasks:
+            site.labels_file(task).unlink()
     elif fault == "floor":
         location = SiteLocation(site.name, site, tmp_path / "work", 11, ONE_THREAD)
     elif fault == "records":
