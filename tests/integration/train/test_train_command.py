@@ -158,7 +158,7 @@ def test_who_did_not_train_is_told_that_it_learned_nothing(
 def test_who_trained_is_told_by_how_much(
     site: Any, train: Train, write_study: Callable[..., str]
 ) -> None:
-    done = train(site, "--study", write_study(rate=1e-2), "--steps", "120", "--json")
+    done = train(site, "--study", write_study(rate=1e-2), "--steps", "200", "--json")
 
     told = done.told
     assert done.code == 0, done.err
@@ -166,7 +166,7 @@ def test_who_trained_is_told_by_how_much(
     assert told["sentence"].startswith("learned: ")
     assert told["held_out_loss"] < told["held_out_reference"] - 0.05
     assert told["train_loss"] < told["code_entropy"] < told["log_vocabulary"]
-    assert told["num_steps"] == 120
+    assert told["num_steps"] == 200
     assert told["out"] is None
 
 
