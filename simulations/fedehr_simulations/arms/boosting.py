@@ -7,28 +7,20 @@ count is chosen on the tuning split by AUROC.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice, product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedehr_shared.config.study import StudyConfig
-from fedehr_shared.meds.folder import FederationFolder
-from fedehr_shared.meds.schema import HELD_OUT, TRAIN, TUNING
+from fedehr_shared.meds.schema import TRAIN, TUNING
 from fedehr_shared.metrics.binary import auroc
-from fedehr_shared.vocabulary.vocabulary import Vocabulary
-from fedehr_simulations.arms.bag_features import AgeScale, stack_features, stack_labels
-from fedehr_simulations.arms.bag_of_tokens import read_bags
-from fedehr_simulations.arms.piece import PieceResult
-from fedehr_simulations.outcome.predictions import SitePredictions
+from fedehr_simulations.arms.bag_fit import FITTED, BagFit
 
 BOOSTING = "boosting"
 RATES, LEAVES, LEAST_IN_LEAF = (0.05, 0.15), (3, 8), (5, 20)
 """Learning rates, leaves of a tree, subjects of a leaf at least."""
 MAX_TREES, TREES_STEP = 150, 10
 """Trees are added up to so many, and scored each time so many more have been."""
-_FITTED = (TRAIN, TUNING)
 
 
 @dataclass(frozen=True)
@@ -54,60 +46,16 @@ class BoostedModel:
         return np.asarray(told[:, 1], dtype=np.float64)
 
 
-@dataclass(frozen=True)
-class BoostingFit:
-    """Fits one model a task; see `Piece`.
+class BoostingFit(BagFit):
+    """The boosting arm; its seed is the study's."""
 
-    Attributes:
-        study: the study, with its seed.
-        federation: the federation folder.
-        vocabulary: the text of the vocabulary.
-        folder: unused but for logs.
-        work: scratch.
-    """
+    arm = BOOSTING
 
-    study: StudyConfig
-    federation: Path
-    vocabulary: str
-    folder: Path
-    work: Path
-
-    @property
-    def title(self) -> str:
-        """The fit in a few words."""
-        return f"{BOOSTING}, seed {self.study.seed}"
-
-    def carry_out(self) -> PieceResult:
-        """Fit and predict for every site.
-
-        Raises:
-            DataError: a file is damaged.
-        """
-        vocabulary = Vocabulary.from_json(self.vocabulary)
-        bags = {
-            site.name: read_bags(self.study, site, vocabulary, self.work)
-            for site in FederationFolder(self.federation).sites
-        }
-        age = AgeScale.of(np.concatenate([site[TRAIN].ages for site in bags.values()]))
-        by_split = {split: [site[split] for site in bags.values()] for split in _FITTED}
-        features = {split: stack_features(own, age) for split, own in by_split.items()}
-        models = [
-            fit_boosting(
-                features,
-                {split: stack_labels(own, task) for split, own in by_split.items()},
-                self.study.seed,
-            )
-            for task in range(len(self.study.finetuning.tasks))
-        ]
-        predictions = {}
-        for name, site in bags.items():
-            told, rows = site[HELD_OUT].examples, stack_features([site[HELD_OUT]], age)
-            predictions[name] = SitePredictions(
-                told.subject_ids,
-                told.prediction_times,
-                np.stack([model.predict(rows) for model in models], axis=1),
-            )
-        return PieceResult(BOOSTING, self.study.seed, predictions)
+    def fit(
+        self, features: Mapping[str, Any], labels: Mapping[str, NDArray[np.float64]]
+    ) -> "BoostedModel":
+        """See `fit_boosting`."""
+        return fit_boosting(features, labels, self.study.seed)
 
 
 def fit_boosting(
@@ -120,14 +68,14 @@ def fit_boosting(
         labels: by split, `[rows]`: 0, 1 or NaN.
         seed: of scikit-learn.
     """
-    known = {split: np.flatnonzero(~np.isnan(labels[split])) for split in _FITTED}
-    outcome = {split: labels[split][known[split]] for split in _FITTED}
+    known = {split: np.flatnonzero(~np.isnan(labels[split])) for split in FITTED}
+    outcome = {split: labels[split][known[split]] for split in FITTED}
     none = np.empty(0, dtype=np.int64)
     best, best_score = BoostedModel(None, 0, none), -1.0
     if np.unique(outcome[TRAIN]).size < 2:
         return best
     columns = _varying(features[TRAIN][known[TRAIN]])
-    rows = {split: _dense(features[split][known[split]], columns) for split in _FITTED}
+    rows = {split: _dense(features[split][known[split]], columns) for split in FITTED}
     for settings in product(RATES, LEAVES, LEAST_IN_LEAF):
         fitted = _fit(rows[TRAIN], outcome[TRAIN], settings, seed)
         for num_trees, score in _tuning_scores(fitted, rows[TUNING], outcome[TUNING]):

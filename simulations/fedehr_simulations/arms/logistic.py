@@ -5,22 +5,16 @@ How often or whether a token occurs, and the penalty, are chosen on the tuning s
 It has no seed: every run gives the same model.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedehr_shared.config.study import StudyConfig
-from fedehr_shared.meds.folder import FederationFolder
-from fedehr_shared.meds.schema import HELD_OUT, TRAIN, TUNING
+from fedehr_shared.meds.schema import TRAIN, TUNING
 from fedehr_shared.metrics.binary import auroc
-from fedehr_shared.vocabulary.vocabulary import Vocabulary
-from fedehr_simulations.arms.bag_features import AgeScale, stack_features, stack_labels
-from fedehr_simulations.arms.bag_of_tokens import read_bags
-from fedehr_simulations.arms.piece import PieceResult
-from fedehr_simulations.outcome.predictions import SitePredictions
+from fedehr_simulations.arms.bag_fit import FITTED, BagFit
 
 LOGISTIC = "logistic"
 PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -28,61 +22,21 @@ PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _MAX_ITERATIONS = 5_000
 
 
-@dataclass(frozen=True)
-class LogisticFit:
-    """Fits one model a task.
+class LogisticFit(BagFit):
+    """The logistic arm; the study's seed changes nothing."""
 
-    Attributes:
-        study: the study; its seed changes nothing.
-        federation: the federation folder.
-        vocabulary: the text of the vocabulary.
-        folder: unused but for logs.
-        work: scratch.
-    """
-
-    study: StudyConfig
-    federation: Path
-    vocabulary: str
-    folder: Path
-    work: Path
+    arm = LOGISTIC
 
     @property
     def title(self) -> str:
         """The fit in a few words."""
         return LOGISTIC
 
-    def carry_out(self) -> PieceResult:
-        """Fit and predict for every site.
-
-        Raises:
-            DataError: a file is damaged.
-        """
-        vocabulary = Vocabulary.from_json(self.vocabulary)
-        bags = {
-            site.name: read_bags(self.study, site, vocabulary, self.work)
-            for site in FederationFolder(self.federation).sites
-        }
-        age = AgeScale.of(np.concatenate([site[TRAIN].ages for site in bags.values()]))
-        tasks = range(len(self.study.finetuning.tasks))
-        models = [
-            fit_task(
-                {
-                    split: stack_features([s[split] for s in bags.values()], age)
-                    for split in _FITTED
-                },
-                {split: stack_labels([s[split] for s in bags.values()], t) for split in _FITTED},
-            )
-            for t in tasks
-        ]
-        predictions = {}
-        for name, site in bags.items():
-            told = site[HELD_OUT].examples
-            features = stack_features([site[HELD_OUT]], age)
-            columns = [model.predict(features) for model in models]
-            predictions[name] = SitePredictions(
-                told.subject_ids, told.prediction_times, np.stack(columns, axis=1)
-            )
-        return PieceResult(LOGISTIC, self.study.seed, predictions)
+    def fit(
+        self, features: Mapping[str, Any], labels: Mapping[str, NDArray[np.float64]]
+    ) -> "TaskModel":
+        """See `fit_task`."""
+        return fit_task(features, labels)
 
 
 @dataclass(frozen=True)
@@ -100,10 +54,7 @@ class TaskModel:
         return np.asarray(probabilities, dtype=np.float64)
 
 
-_FITTED = (TRAIN, TUNING)
-
-
-def fit_task(features: dict[str, Any], labels: dict[str, NDArray[np.float64]]) -> TaskModel:
+def fit_task(features: Mapping[str, Any], labels: Mapping[str, NDArray[np.float64]]) -> TaskModel:
     """The model that ranks the tuning split best; of equal ones the simplest.
 
     Args:
@@ -111,14 +62,14 @@ def fit_task(features: dict[str, Any], labels: dict[str, NDArray[np.float64]]) -
         labels: by split, `[rows]`: 0, 1 or NaN.
     """
     best, best_score = TaskModel(None, True), -1.0
-    known = {split: ~np.isnan(labels[split]) for split in _FITTED}
-    outcome = {split: labels[split][known[split]] for split in _FITTED}
+    known = {split: ~np.isnan(labels[split]) for split in FITTED}
+    outcome = {split: labels[split][known[split]] for split in FITTED}
     if np.unique(outcome[TRAIN]).size < 2:
         return best
     from sklearn.linear_model import LogisticRegression
 
     for presence in (True, False):
-        rows = {s: _transform(features[s][np.flatnonzero(known[s])], presence) for s in _FITTED}
+        rows = {s: _transform(features[s][np.flatnonzero(known[s])], presence) for s in FITTED}
         for penalty in PENALTIES:
             fitted = LogisticRegression(C=penalty, max_iter=_MAX_ITERATIONS)
             fitted.fit(rows[TRAIN], outcome[TRAIN])
