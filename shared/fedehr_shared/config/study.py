@@ -25,6 +25,8 @@ from fedehr_shared.config.name import Name
 from fedehr_shared.config.objective import ObjectiveConfig
 from fedehr_shared.config.optimization import PretrainingConfig
 from fedehr_shared.config.section import Section, parse, read_toml
+from fedehr_shared.config.privacy import PrivacyConfig
+from fedehr_shared.config.privacy_faults import privacy_fault
 from fedehr_shared.config.sequence import SequenceConfig
 from fedehr_shared.config.task import TaskConfig
 from fedehr_shared.config.vocabulary import VocabularyConfig
@@ -64,6 +66,7 @@ class StudyConfig(Section):
     """By name, the kind of a task's outcome; see `task`."""
     exchange: ExchangeConfig = ExchangeConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
 
     @model_validator(mode="before")
     @classmethod
@@ -159,6 +162,13 @@ class StudyConfig(Section):
                 "[finetuning] local_parts keeps adapters at the sites, so that [lora] aggregation "
                 "has nothing to do: leave it out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _privacy_can_be_kept(self) -> "StudyConfig":
+        fault = privacy_fault(self)
+        if fault:
+            raise ValueError(fault)
         return self
 
     @classmethod

@@ -1,0 +1,1 @@
+"""What privacy costs: one history of noisy steps, and the epsilon that it comes to."""
