@@ -24,9 +24,9 @@ from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.config.name import Name
 from fedehr_shared.config.objective import ObjectiveConfig
 from fedehr_shared.config.optimization import PretrainingConfig
-from fedehr_shared.config.section import Section, parse, read_toml
 from fedehr_shared.config.privacy import PrivacyConfig
 from fedehr_shared.config.privacy_faults import privacy_fault
+from fedehr_shared.config.section import Section, parse, read_toml
 from fedehr_shared.config.sequence import SequenceConfig
 from fedehr_shared.config.task import TaskConfig
 from fedehr_shared.config.vocabulary import VocabularyConfig
