@@ -49,7 +49,7 @@ def test_an_unknown_key_is_a_configuration_error(study: Path, sites: Path, tmp_p
     [
         pytest.param(("nowhere", "out"), "no federation folder", id="no-sites"),
         pytest.param(("sites", "taken"), "exists already", id="out-exists"),
-        pytest.param(("sites", "out"), "has no labels for task 'stay'", id="task-unknown"),
+        pytest.param(("sites", "out"), "no site has labels for task 'stay'", id="task-unknown"),
     ],
 )
 def test_wrong_folders_are_data_errors(

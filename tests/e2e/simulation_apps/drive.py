@@ -1,6 +1,7 @@
 """A driver process for the engine's tests: `drive.py PLAN`, events as JSON lines on stdout."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from fedehr_simulations.engine import run_simulation
 
 
 def main() -> None:
+    # A shell that starts the tests in its background has them ignore interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     plan = json.loads(sys.argv[1])
     study = StudyConfig.model_validate(
         {"name": "lab", "seed": plan["seed"], "finetuning": {"tasks": ["death"]}}
