@@ -24,15 +24,26 @@ def link_members(folder: Path, sites: Sequence[SiteFolder]) -> list[SiteFolder]:
 def link_unseen(folder: Path, site: SiteFolder) -> SiteFolder:
     """A site of which nothing is learnt: every subject of it is held out."""
     shutil.rmtree(folder, ignore_errors=True)
+    return link_with_splits(folder, site, dict.fromkeys(read_splits(site), HELD_OUT))
+
+
+def link_with_splits(folder: Path, site: SiteFolder, splits: Mapping[int, str]) -> SiteFolder:
+    """A site with splits of its own, in the new folder `folder / <its name>`.
+
+    Args:
+        folder: of a federation.
+        site: whose records it links.
+        splits: by subject.
+    """
     own = folder / site.name
     _link(own, site.path, "data", "labels")
     metadata = site.path / "metadata"
     _link(own / "metadata", metadata, *(file.name for file in sorted(metadata.iterdir())))
     linked = SiteFolder(own)
     linked.splits_file.unlink()
-    subjects = sorted(read_splits(site))
-    splits = {"subject_id": subjects, "split": [HELD_OUT] * len(subjects)}
-    pq.write_table(pa.table(splits, schema=SPLITS_SCHEMA), linked.splits_file)
+    subjects = sorted(splits)
+    columns = {"subject_id": subjects, "split": [splits[subject] for subject in subjects]}
+    pq.write_table(pa.table(columns, schema=SPLITS_SCHEMA), linked.splits_file)
     return linked
 
 
