@@ -124,7 +124,7 @@ def time_steps(
     Raises:
         TrainingError: a loss is NaN or infinite.
     """
-    model = PretrainingModel(study.model, study.objective, vocabulary.num_tokens)
+    model = PretrainingModel.of(study, vocabulary.num_tokens)
     context = RoundContext(
         study=_with_steps(study, 1),
         site=location.name,
@@ -165,7 +165,7 @@ def _estimates(
 ) -> tuple[Finding, ...]:
     num_tokens = vocabulary.num_tokens
     with torch.device("meta"):
-        pretraining = PretrainingModel(study.model, study.objective, num_tokens)
+        pretraining = PretrainingModel.of(study, num_tokens)
         finetuning = FinetuningModel(study, num_tokens)
     # Fine-tuning sees fewer subjects a step than pre-training: its minutes are an upper bound.
     return (

@@ -218,7 +218,7 @@ def _model_of(
     study: StudyConfig, num_tokens: int, pretraining: bool
 ) -> PretrainingModel | FinetuningModel:
     if pretraining:
-        return PretrainingModel(study.model, study.objective, num_tokens)
+        return PretrainingModel.of(study, num_tokens)
     return FinetuningModel(study, num_tokens)
 
 

@@ -43,5 +43,5 @@ def _names(model: PretrainingModel, piece: PretrainingBatch) -> torch.Tensor:
         features = model.naming.decoder(features, shown)
     else:
         features = features[masked_of(piece).positions]
-    weight = model.encoder.token_embedding.weight
-    return functional.linear(features, weight, model.output_bias).argmax(dim=-1)
+    output = model.event_output
+    return functional.linear(features, output.weight, output.bias).argmax(dim=-1)

@@ -95,7 +95,7 @@ def _naming_alone(study: StudyConfig, num_subjects: int) -> StudyConfig:
 
 def _model_of(study: StudyConfig, num_tokens: int, weights: Arrays) -> PretrainingModel:
     def make() -> PretrainingModel:
-        return PretrainingModel(study.model, study.objective, num_tokens)
+        return PretrainingModel.of(study, num_tokens)
 
     with torch.device("meta"):
         wanted = {name for name, _ in make().named_parameters()}

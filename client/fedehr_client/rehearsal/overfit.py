@@ -105,9 +105,9 @@ def overfit(
     """
     study = _one_batch(context.study)
     batch = PretrainingBatches(study, context.site, data)(0)
-    model = build_model(
-        lambda: PretrainingModel(study.model, study.objective, context.num_tokens), context.weights
-    ).to(context.device)
+    model = build_model(lambda: PretrainingModel.of(study, context.num_tokens), context.weights).to(
+        context.device
+    )
     prepare_model(model, context.compute)
     trainer = RoundTrainer(model, study.pretraining, lambda _: 1.0)
     found = Overfit(

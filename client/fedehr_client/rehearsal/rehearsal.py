@@ -150,7 +150,7 @@ class Rehearsal:
     def _model(self) -> PretrainingModel:
         """The study's model, without memory for its weights."""
         with torch.device("meta"):
-            return PretrainingModel(self.study.model, self.study.objective, self.num_tokens)
+            return PretrainingModel.of(self.study, self.num_tokens)
 
     def train(self, length: RehearsalLength, observe: StepObserver) -> Rehearsed:
         """Pre-train on the training split, then ask the model about both splits.

@@ -64,7 +64,7 @@ class ModelState:
 
 def first_pretraining_state(study: StudyConfig, num_tokens: int) -> ModelState:
     """Drawn by the coordinator from the study's seed."""
-    model = PretrainingModel(study.model, study.objective, num_tokens)
+    model = PretrainingModel.of(study, num_tokens)
     return ModelState(draw_first_weights(model, study.seed, "pretraining"))
 
 

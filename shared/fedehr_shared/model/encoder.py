@@ -6,6 +6,8 @@ from torch import nn
 from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.model.stack import BlockStack
 from fedehr_shared.tokens.batch import MAX_VISITS, NUM_SEXES, EventBatch
+from fedehr_shared.tokens.padded_batch import PaddedBatch
+from fedehr_shared.tokens.padded_masking import RowPlaces
 from fedehr_shared.tokens.places import Places
 
 
@@ -25,17 +27,21 @@ class EventEncoder(nn.Module):
         self.blocks = BlockStack(config.layers, config.hidden, config.heads)
         self.norm = nn.RMSNorm(config.hidden, eps=1e-6)
 
-    def forward(self, batch: EventBatch, places: Places | None = None) -> torch.Tensor:
+    def forward(
+        self, batch: EventBatch | PaddedBatch, places: Places | RowPlaces | None = None
+    ) -> torch.Tensor:
         """Encode a batch.
 
         Args:
-            batch: the stream.
-            places: the tokens whose encodings are wanted; None: all. The last layer computes
-                them alone: a step of masked events then saves the greater part of a layer.
+            batch: the stream, or rows of one subject each: the encodings are the same.
+            places: of the same batch, the tokens whose encodings are wanted; None: all. The last
+                layer computes them alone: a step of masked events then saves the greater part of
+                a layer.
 
-        Shape: `[tokens, hidden]`, or `[places, hidden]`.
+        Shape: `[tokens, hidden]`, or `[places, hidden]`; of rows `[subjects, length, hidden]`, or
+        `[subjects, places, hidden]`.
         """
-        x = self.token_embedding(batch.tokens) + self.age_projection(batch.ages[:, None])
+        x = self.token_embedding(batch.tokens) + self.age_projection(batch.ages[..., None])
         x = x + self.visit_embedding(batch.visits) + self.sex_embedding(batch.sexes)
         normed: torch.Tensor = self.norm(self.blocks(x, batch.hours, batch, places))
         return normed

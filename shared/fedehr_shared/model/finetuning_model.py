@@ -7,11 +7,12 @@ from torch.nn import functional
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.model.encoder import EventEncoder
 from fedehr_shared.model.full_precision import full_precision
-from fedehr_shared.model.heads.pooling import AttentionPooling, pool
+from fedehr_shared.model.heads.pooling import AttentionPooling, pool, pool_rows
 from fedehr_shared.model.heads.token_presence import TokenPresence
 from fedehr_shared.model.heads.uncertainty import TaskUncertainty
 from fedehr_shared.model.lora.adapters import add_adapters
 from fedehr_shared.tokens.batch import EventBatch
+from fedehr_shared.tokens.padded_batch import PaddedBatch
 
 __all__ = ["FinetuningModel", "pool"]
 
@@ -34,18 +35,34 @@ class FinetuningModel(nn.Module):
         self._how = model.pooling
         self._dropout = tuning.dropout
 
-    def forward(self, batch: EventBatch) -> torch.Tensor:
+    def forward(self, batch: EventBatch | PaddedBatch) -> torch.Tensor:
         """Logits, task after task (`heads.outputs`). Shape: `[sequences, outputs]`."""
-        encoded = self.encoder(batch)
-        if self.pooling is None:
-            pooled = pool(encoded, batch.cu_seqlens, self._how)
-        else:
-            pooled = self.pooling(encoded, batch.cu_seqlens)
+        pooled = self._pooled(self.encoder(batch), batch)
         pooled = functional.dropout(pooled, self._dropout, self.training)
         # In bf16 a logit of -3 has steps of 0.016: many sequences would have the same score.
         with full_precision(pooled.device):
             logits = torch.cat([head(pooled) for head in self.heads], dim=1)
-        return logits if self.wide is None else logits + self.wide(batch)
+        if self.wide is None:
+            return logits
+        if isinstance(batch, PaddedBatch):
+            return logits + self.wide.of_rows(batch)
+        wide: torch.Tensor = self.wide(batch)
+        return logits + wide
+
+    def _pooled(self, encoded: torch.Tensor, batch: EventBatch | PaddedBatch) -> torch.Tensor:
+        """One vector a sequence. Shape: `[sequences, hidden]`."""
+        if isinstance(batch, PaddedBatch):
+            if self.pooling is None:
+                return pool_rows(encoded, batch.is_real, self._how)
+            return self.pooling.of_rows(encoded, batch.is_real)
+        if self.pooling is None:
+            return pool(encoded, batch.cu_seqlens, self._how)
+        pooled: torch.Tensor = self.pooling(encoded, batch.cu_seqlens)
+        return pooled
+
+    def log_variances_of(self, rows: torch.Tensor) -> torch.Tensor | None:
+        """`log_variances` for each row apart. `[subjects, ...]` to `[subjects, tasks]`."""
+        return None if self.uncertainty is None else self.uncertainty(rows)
 
     @property
     def log_variances(self) -> torch.Tensor | None:

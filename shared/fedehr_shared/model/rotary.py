@@ -15,23 +15,23 @@ def rotary_angles(hours: torch.Tensor, head_size: int) -> tuple[torch.Tensor, to
     the angle of the shortest period. Cosines and sines are float32, under autocast too.
 
     Args:
-        hours: `[tokens]` float32, since the sequence's first event.
+        hours: `[tokens]` or `[subjects, length]` float32, since the sequence's first event.
         head_size: features of a head, even.
 
     Shape:
-        Two tensors `[tokens, 1, head_size / 2]`. The periods rise geometrically from one hour
+        Two tensors `[..., 1, head_size / 2]`. The periods rise geometrically from one hour
         to ten years.
     """
     num_pairs = head_size // 2
     steps = torch.arange(num_pairs, device=hours.device, dtype=torch.float64)
     growth = math.log(LONGEST_PERIOD_HOURS / SHORTEST_PERIOD_HOURS) / max(1, num_pairs - 1)
-    turns = hours[:, None] / (SHORTEST_PERIOD_HOURS * torch.exp(steps * growth))
+    turns = hours[..., None] / (SHORTEST_PERIOD_HOURS * torch.exp(steps * growth))
     angles = (turns.frac() * (2 * math.pi)).float()
-    return angles.cos()[:, None, :], angles.sin()[:, None, :]
+    return angles.cos().unsqueeze(-2), angles.sin().unsqueeze(-2)
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Turn each pair of features, in float32. `[tokens, heads, head_size]` to the same."""
+    """Turn each pair of features, in float32. `[..., heads, head_size]` to the same."""
     left, right = x.chunk(2, dim=-1)
     turned = torch.cat([left * cos - right * sin, left * sin + right * cos], dim=-1)
     return turned.to(x.dtype)

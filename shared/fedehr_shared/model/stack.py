@@ -10,14 +10,17 @@ from fedehr_shared.model.attention.attention_layout import AttentionLayout
 from fedehr_shared.model.attention.backends import AttentionBackend, attention_backend
 from fedehr_shared.model.attention.flex import attend_flex
 from fedehr_shared.model.attention.layout import SequenceLayout, Stream
+from fedehr_shared.model.attention.row_layout import RowLayout
 from fedehr_shared.model.attention.varlen import attend_varlen
 from fedehr_shared.model.block import EncoderBlock
 from fedehr_shared.model.rotary import rotary_angles
+from fedehr_shared.tokens.padded_batch import PaddedBatch
+from fedehr_shared.tokens.padded_masking import RowPlaces
 from fedehr_shared.tokens.places import Places
 
 
 class BlockStack(nn.ModuleList):
-    """Layers over a flat stream; parameters are named `<number>.<name>`.
+    """Layers over a flat stream, or padded rows; parameters are named `<number>.<name>`.
 
     Attributes:
         checkpointing: whether a layer's activations are computed again in the backward pass
@@ -30,44 +33,60 @@ class BlockStack(nn.ModuleList):
         self.checkpointing = False
 
     def forward(
-        self, x: torch.Tensor, hours: torch.Tensor, stream: Stream, places: Places | None = None
+        self,
+        x: torch.Tensor,
+        hours: torch.Tensor,
+        stream: Stream | PaddedBatch,
+        places: Places | RowPlaces | None = None,
     ) -> torch.Tensor:
-        """All layers. `[tokens, hidden]` to the same, or to `[places, hidden]`.
+        """All layers. `[tokens, hidden]` to the same, or to `[places, hidden]`; or, of rows,
+        `[subjects, length, hidden]` to the same, or to `[subjects, places, hidden]`.
 
         Args:
-            x: the stream.
-            hours: `[tokens]`, since each sequence's first event.
+            x: the stream, or the rows.
+            hours: `[tokens]` or `[subjects, length]`, since each sequence's first event.
             stream: where the sequences lie.
             places: the tokens whose encodings are wanted: the last layer computes no others.
                 None: all.
         """
-        whole = SequenceLayout.of(stream)
         turns = rotary_angles(hours, self.head_size)
-        all_see_all = AttentionLayout(whole, whole)
+        inner, last = _layouts(stream, places)
         blocks = list(self)
         for block in blocks[:-1]:
-            x = self._through(block, x, turns, all_see_all, None)
-        if places is None:
-            return self._through(blocks[-1], x, turns, all_see_all, None)
-        some_see_all = AttentionLayout(SequenceLayout.of(places), whole)
-        return self._through(blocks[-1], x, turns, some_see_all, places.index)
+            x = self._through(block, x, turns, inner, None)
+        index = None if places is None else places.index
+        return self._through(blocks[-1], x, turns, last, index)
 
     def _through(
         self,
         block: nn.Module,
         x: torch.Tensor,
         turns: tuple[torch.Tensor, torch.Tensor],
-        layout: AttentionLayout,
+        layout: AttentionLayout | RowLayout,
         index: torch.Tensor | None,
     ) -> torch.Tensor:
-        if block.attention is attend_flex and layout.queries.num_tokens:
-            _ = layout.block_mask  # made here, lest a compiled layer trace its making
+        if block.attention is attend_flex and isinstance(layout, AttentionLayout):
+            layout.make_block_mask()
         encoded: torch.Tensor
         if self.checkpointing and torch.is_grad_enabled():
             encoded = checkpoint(block, x, *turns, layout, index, use_reentrant=False)
         else:
             encoded = block(x, *turns, layout, index)
         return encoded
+
+
+def _layouts(
+    stream: Stream | PaddedBatch, places: Places | RowPlaces | None
+) -> tuple[AttentionLayout | RowLayout, AttentionLayout | RowLayout]:
+    """Of all layers but the last, and of the last, in which the wanted places alone ask."""
+    if isinstance(stream, PaddedBatch):
+        rows = RowLayout.of(stream)
+        return rows, rows
+    whole = SequenceLayout.of(stream)
+    all_see_all = AttentionLayout(whole, whole)
+    if not isinstance(places, Places):
+        return all_see_all, all_see_all
+    return all_see_all, AttentionLayout(SequenceLayout.of(places), whole)
 
 
 def set_attention(model: nn.Module, name: str) -> None:

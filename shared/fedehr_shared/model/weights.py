@@ -54,7 +54,8 @@ def draw_first_weights(model: nn.Module, *seed_parts: str | int) -> Tensors:
 def _begins_small(name: str) -> bool:
     # An age drawn larger than the tokens would drown them, and little is learnt until it shrinks;
     # a head drawn larger is noise in every score, which few labels do not wash out.
-    return "embedding" in name or "age_projection" in name or name.startswith("heads.")
+    small = ("heads.", "output.")
+    return "embedding" in name or "age_projection" in name or name.startswith(small)
 
 
 def parameters_of(model: nn.Module) -> Tensors:

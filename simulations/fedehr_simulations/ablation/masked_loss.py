@@ -88,7 +88,7 @@ class NamingModel:
         num_tokens = weights["encoder.token_embedding.weight"].shape[0]
 
         def make() -> PretrainingModel:
-            return PretrainingModel(model, naming, num_tokens)
+            return PretrainingModel(model, naming, num_tokens, untied="output.weight" in weights)
 
         with torch.device("meta"):
             names = {name for name, _ in make().named_parameters()}

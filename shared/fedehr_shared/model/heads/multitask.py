@@ -58,13 +58,38 @@ class MultitaskLoss(nn.Module):
 
         Shape: a scalar; 0 where nothing is labelled.
         """
-        known = ~labels.isnan()
+        losses = self._of_known(logits, labels, log_variances)
+        by_task = losses.sum(dim=0) / num_step_labels.clamp(min=1)
+        return (by_task * self.weights.to(by_task.dtype)).sum()
+
+    def by_subject(
+        self,
+        logits: torch.Tensor,
+        labels: torch.Tensor,
+        log_variances: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Each sequence's own loss: the weighted sum over its known labels, whoever else is in
+        the batch. Every head is computed and has a gradient, of zeros where no label is known.
+
+        Args:
+            logits: `[sequences, outputs]`.
+            labels: `[sequences, tasks]`, NaN where there is none.
+            log_variances: `[sequences, tasks]`, of `FinetuningModel.log_variances_of`.
+
+        Shape: `[sequences]`.
+        """
+        losses = self._of_known(logits, labels, log_variances)
+        return (losses * self.weights.to(losses.dtype)).sum(dim=1)
+
+    def _of_known(
+        self, logits: torch.Tensor, labels: torch.Tensor, log_variances: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Every label's loss, 0 where there is none. Shape: `[sequences, tasks]`."""
         losses = self._each(logits, labels.nan_to_num(0.0))
         if log_variances is not None:
             # Kendall et al. 2018, (7) and (10): both terms are a label's, so pieces add up.
             losses = torch.exp(-log_variances) * losses + log_variances / 2
-        by_task = (losses * known).sum(dim=0) / num_step_labels.clamp(min=1)
-        return (by_task * self.weights.to(by_task.dtype)).sum()
+        return losses * ~labels.isnan()
 
     def by_task(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Each task's mean loss, unweighted; NaN without a label. Shape: `[tasks]`."""

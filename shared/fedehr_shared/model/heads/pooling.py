@@ -19,6 +19,20 @@ def pool(encoded: torch.Tensor, cu_seqlens: torch.Tensor, how: str) -> torch.Ten
     return summed * _SUM_SCALE if how == "sum" else summed / lengths[:, None]
 
 
+def pool_rows(encoded: torch.Tensor, is_real: torch.Tensor, how: str) -> torch.Tensor:
+    """`pool` of padded rows: what pads them counts nothing.
+
+    Args:
+        encoded: `[subjects, length, hidden]`.
+        is_real: `[subjects, length]`, False where a row is padded.
+        how: as in `pool`.
+
+    Shape: `[subjects, hidden]`.
+    """
+    summed = (encoded * is_real[:, :, None]).sum(dim=1)
+    return summed * _SUM_SCALE if how == "sum" else summed / is_real.sum(dim=1)[:, None]
+
+
 class AttentionPooling(nn.Module):
     """A weighted mean: a learnt query, one for all heads, says how much a token counts
     (Yang et al. 2016, with the encodings themselves as keys).
@@ -44,6 +58,14 @@ class AttentionPooling(nn.Module):
             shares = terms / empty.index_add(0, owner, terms)[owner]
             sums = encoded.new_zeros(empty.numel(), hidden)
             return sums.index_add(0, owner, encoded * shares[:, None])
+
+    def of_rows(self, encoded: torch.Tensor, is_real: torch.Tensor) -> torch.Tensor:
+        """The same of padded rows. `[subjects, length, hidden]`, with `is_real` as `pool_rows`
+        has it, to `[subjects, hidden]`."""
+        with full_precision(encoded.device):
+            scores = self.query(encoded).squeeze(2).masked_fill(~is_real, -torch.inf)
+            shares: torch.Tensor = torch.softmax(scores, dim=1)
+            return (encoded * shares[:, :, None]).sum(dim=1)
 
 
 def sequence_of_token(cu_seqlens: torch.Tensor, num_tokens: int) -> torch.Tensor:

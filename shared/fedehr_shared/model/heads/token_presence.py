@@ -5,6 +5,7 @@ from torch import nn
 
 from fedehr_shared.model.heads.pooling import sequence_of_token
 from fedehr_shared.tokens.batch import EventBatch
+from fedehr_shared.tokens.padded_batch import PaddedBatch
 
 
 class TokenPresence(nn.Module):
@@ -28,3 +29,13 @@ class TokenPresence(nn.Module):
         empty = terms.new_zeros(batch.num_sequences, num_outputs)
         summed: torch.Tensor = empty.index_add(0, held // num_tokens, terms)
         return summed
+
+    def of_rows(self, batch: PaddedBatch) -> torch.Tensor:
+        """The same of padded rows. Shape: `[subjects, outputs]`."""
+        past_all = self.terms.num_embeddings
+        held, _ = torch.sort(batch.tokens.masked_fill(~batch.is_real, past_all), dim=1)
+        is_new = torch.ones_like(held, dtype=torch.bool)
+        is_new[:, 1:] = held[:, 1:] != held[:, :-1]
+        is_first = is_new & (held < past_all)
+        terms: torch.Tensor = self.terms(held.clamp(max=past_all - 1)) * is_first[:, :, None]
+        return terms.sum(dim=1)

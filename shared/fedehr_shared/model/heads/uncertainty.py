@@ -11,3 +11,8 @@ class TaskUncertainty(nn.Module):
     def __init__(self, num_tasks: int) -> None:
         super().__init__()
         self.log_variances = nn.Parameter(torch.zeros(num_tasks))
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """The same numbers for each row of anything, so that each subject has a gradient of its
+        own. Shape: `[subjects, ...]` to `[subjects, tasks]`."""
+        return self.log_variances.expand(rows.shape[0], -1)

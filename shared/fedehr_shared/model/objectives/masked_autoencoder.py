@@ -5,7 +5,7 @@ from torch import nn
 
 from fedehr_shared.config.model import ModelConfig
 from fedehr_shared.model.objectives.decoder import EventDecoder
-from fedehr_shared.model.objectives.tied_output import TiedOutput
+from fedehr_shared.model.objectives.event_output import EventOutput
 from fedehr_shared.tokens.visible import VisibleBatch
 
 
@@ -20,7 +20,7 @@ class MaskedAutoencoder(nn.Module):
         self.decoder = EventDecoder(model, decoder_layers)
 
     def forward(
-        self, encoded: torch.Tensor, piece: VisibleBatch, output: TiedOutput
+        self, encoded: torch.Tensor, piece: VisibleBatch, output: EventOutput
     ) -> torch.Tensor:
         """The piece's share of the step's mean cross-entropy.
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from fedehr_shared.model.objectives.tied_output import TiedOutput
+from fedehr_shared.model.objectives.event_output import EventOutput
 from fedehr_shared.tokens.masking import MaskedBatch
 
 
@@ -11,7 +11,7 @@ class MaskedEvents(nn.Module):
     """BERT's task (Devlin et al. 2019) on events. It has no parameters of its own."""
 
     def forward(
-        self, encoded: torch.Tensor, masked: MaskedBatch, output: TiedOutput
+        self, encoded: torch.Tensor, masked: MaskedBatch, output: EventOutput
     ) -> torch.Tensor:
         """The piece's share of the step's mean cross-entropy.
 

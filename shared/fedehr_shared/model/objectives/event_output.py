@@ -1,4 +1,4 @@
-"""`TiedOutput`: naming hidden events with the token embedding as the output matrix."""
+"""`EventOutput`: naming hidden events."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,12 @@ from fedehr_shared.tokens.masking import MaskedBatch
 
 
 @dataclass(frozen=True)
-class TiedOutput:
-    """The output layer, tied to the input's (Press and Wolf 2017).
+class EventOutput:
+    """The output layer over a flat stream.
 
     Attributes:
-        weight: `[vocabulary, hidden]`, the token embedding.
+        weight: `[vocabulary, hidden]`: the token embedding (Press and Wolf 2017), or a matrix of
+            its own.
         bias: `[vocabulary]`.
     """
 
