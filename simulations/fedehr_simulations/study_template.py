@@ -47,6 +47,15 @@ _PHASE = {
         'the bytes). "kept": each site keeps its own. "fresh": every round starts with empty ones.'
     ),
 }
+_PRIVATE_PHASE = {
+    "sample_rate": (
+        "Chance that a step sees a training subject: private steps draw their subjects by it, and "
+        "not by steps_per_epoch."
+    ),
+    "max_grad_norm": (
+        "A subject's gradient is scaled down to this norm; with clipping_quantile the first one."
+    ),
+}
 WORDS: dict[str, str] = {
     "name": "The study's name: lower case letters, digits, - and _.",
     "seed": "First weights, batches and masks follow from it.",
@@ -207,6 +216,48 @@ WORDS: dict[str, str] = {
     "evaluation.num_calibration_bins": "Bins of equal mass for the calibration error.",
     "evaluation.subgroups": 'By what scores are told apart: "sex", "age".',
     "evaluation.age_bands_years": "Years at the prediction at which one band ends.",
+    "privacy": "Differential privacy of training; see docs/privacy-accounting.md.",
+    "privacy.mechanism": (
+        '"none"; "local": each site adds noise to its own steps, and epsilon is of a subject; '
+        '"central": the coordinator adds noise to the mean of the updates, which it sees, and '
+        "epsilon is of a whole site."
+    ),
+    "privacy.phases": '"local": the phases with noise; epsilon does not cover the others.',
+    "privacy.target_epsilon": (
+        "Of all noisy training of the study together; the noise follows. 0: noise_multiplier "
+        "says it."
+    ),
+    "privacy.target_delta": (
+        "Its delta; well below one in the number of a site's subjects (central: of sites)."
+    ),
+    "privacy.noise_multiplier": (
+        "In place of target_epsilon: the noise's standard deviation by what one subject (central: "
+        "one site) can change; 0: target_epsilon says it."
+    ),
+    "privacy.nominal_subjects": (
+        '"local": a public guess of a site\'s training subjects. Sums over a step are divided by '
+        "sample_rate times it."
+    ),
+    "privacy.clipping_quantile": (
+        '"local": above 0 the clipping norm follows this quantile of the gradients\' norms, whose '
+        "noisy count is part of the price."
+    ),
+    "privacy.clipping_rate": "How quickly it follows.",
+    "privacy.clipping_count_noise": "Standard deviation of that count's noise, in subjects.",
+    "privacy.metrics": (
+        'What a site tells of its training and tuning split beside its update: "cell_rule": as '
+        'without noise, not covered by epsilon; "withheld": nothing.'
+    ),
+    "privacy.max_update_norm": '"central": a site\'s update is scaled down to this norm.',
+    **{
+        f"privacy.{phase}": f'"local": the steps of [{phase}].'
+        for phase in ("pretraining", "finetuning")
+    },
+    **{
+        f"privacy.{phase}.{key}": words
+        for phase in ("pretraining", "finetuning")
+        for key, words in _PRIVATE_PHASE.items()
+    },
 }
 
 
@@ -237,9 +288,14 @@ def write_study_text(name: str, tasks: Sequence[str]) -> str:
 
 def _section(name: str, section: Section) -> list[str]:
     lines = ["", *_comment(WORDS[name]), f"[{name}]"]
+    within: list[str] = []
     for key, field in type(section).model_fields.items():
-        lines += _key(f"{name}.{key}", key, getattr(section, key), field)
-    return lines
+        value = getattr(section, key)
+        if isinstance(value, Section):
+            within += _section(f"{name}.{key}", value)
+        else:
+            lines += _key(f"{name}.{key}", key, value, field)
+    return lines + within
 
 
 def _key(path: str, key: str, value: object, field: FieldInfo) -> list[str]:

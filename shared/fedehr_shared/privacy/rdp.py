@@ -74,7 +74,7 @@ def _orders() -> tuple[float, ...]:
     """dp-accounting's own, and more where those lie far apart: never above what it finds."""
     from dp_accounting.rdp.rdp_privacy_accountant import DEFAULT_RDP_ORDERS
 
-    wide = [round(64 * 1.15**power) for power in range(30)]
+    wide = [round(64 * 1.2**power) for power in range(15)]
     return tuple(sorted({*DEFAULT_RDP_ORDERS, *wide}))
 
 
