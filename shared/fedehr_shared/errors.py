@@ -74,6 +74,12 @@ class PolicyError(FedehrError):
     code = "policy"
 
 
+class BudgetError(PolicyError):
+    """What the study asks would pass the site's budget of privacy."""
+
+    code = "budget"
+
+
 class DeadlineError(FedehrError):
     """Something did not finish in its time."""
 
@@ -114,7 +120,7 @@ class CheckpointError(FedehrError):
 ERROR_CODES: frozenset[str] = frozenset(
     {
         "failed", "usage", "config", "data", "missing_task", "too_few_subjects", "network",
-        "policy", "deadline", "wire", "vocabulary_missing", "base_missing", "training",
+        "policy", "budget", "deadline", "wire", "vocabulary_missing", "base_missing", "training",
         "checkpoint",
     }
 )  # fmt: skip
@@ -136,6 +142,7 @@ __all__ = [
     "ERROR_CODES",
     "EXIT_CODES",
     "BaseMissingError",
+    "BudgetError",
     "CheckpointError",
     "ConfigError",
     "DataError",

@@ -22,6 +22,7 @@ from fedehr_server.transport import Transport
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import (
     BaseMissingError,
+    BudgetError,
     CheckpointError,
     ConfigError,
     DataError,
@@ -43,7 +44,7 @@ from fedehr_shared.wire.work import WorkId
 _ERRORS: dict[str, type[FedehrError]] = {
     kind.code: kind
     for kind in (
-        BaseMissingError, CheckpointError, ConfigError, DataError, DeadlineError,
+        BaseMissingError, BudgetError, CheckpointError, ConfigError, DataError, DeadlineError,
         MissingTaskError, NetworkError, PolicyError, TooFewSubjectsError, TrainingError,
         UsageError, VocabularyMissingError, WireError,
     )

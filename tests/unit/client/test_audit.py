@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedehr_client.audit.log import NO_LINE, Audit
+from fedehr_client.audit.log import Audit
+from fedehr_client.chained_file import NO_LINE
 from fedehr_shared.errors import DataError
 
 

@@ -1,0 +1,1 @@
+"""The site's account of privacy spent: written before anything is drawn, never lowered."""
