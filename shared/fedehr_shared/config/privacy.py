@@ -11,6 +11,13 @@ PrivatePhase = Literal["pretraining", "finetuning"]
 _LEAST_DELTA = 1e-12
 """Below it the calibration of the noise would be lost in rounding."""
 
+_OF_CENTRAL = ("max_update_norm",)
+_OF_LOCAL = (
+    "phases", "nominal_subjects", "pretraining", "finetuning",
+    "clipping_quantile", "clipping_rate", "clipping_count_noise",
+)  # fmt: skip
+"""Settings that one mechanism alone reads."""
+
 
 class PrivatePhaseConfig(Section):
     """`[privacy.pretraining]`, `[privacy.finetuning]`: one phase of DP-SGD at a site."""
@@ -67,6 +74,25 @@ class PrivacyConfig(Section):
             raise ValueError(f"target_delta must be given, at least {_LEAST_DELTA}")
         if len(set(self.phases)) < len(self.phases) or not self.phases:
             raise ValueError("phases names one twice, or none")
+        return self
+
+    @model_validator(mode="after")
+    def _settings_are_read(self) -> "PrivacyConfig":
+        """What would change nothing is refused: it says that its author expects something."""
+        others = {"local": _OF_CENTRAL, "central": _OF_LOCAL}.get(self.mechanism, ())
+        given = self.model_dump(exclude_defaults=True)
+        unread = next((name for name in others if name in given), "")
+        if unread:
+            raise ValueError(f"{unread} has no meaning with mechanism '{self.mechanism}'")
+        if not self.clipping_quantile:
+            for name in ("clipping_rate", "clipping_count_noise"):
+                if name in given:
+                    raise ValueError(f"{name} is given without clipping_quantile")
+        elif self.noise_multiplier >= 2 * self.clipping_count_noise:
+            raise ValueError(
+                f"clipping_count_noise = {self.clipping_count_noise:g} alone costs more than "
+                f"noise_multiplier = {self.noise_multiplier:g} allows: give more than half of that"
+            )
         return self
 
     def of_phase(self, phase: PrivatePhase) -> PrivatePhaseConfig:
