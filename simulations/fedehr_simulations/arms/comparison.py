@@ -25,6 +25,8 @@ from fedehr_simulations.arms.request import WORK_FOLDER, ComparisonRequest
 from fedehr_simulations.arms.site_report import SiteReport
 from fedehr_simulations.arms.vocabulary import agreed_vocabulary
 from fedehr_simulations.arms.workers import OnDone, Workers
+from fedehr_simulations.attacks.membership import attack_membership
+from fedehr_simulations.attacks.plan import AttackPlan
 from fedehr_simulations.engine import Progress
 from fedehr_simulations.outcome.held_out import HeldOut, read_held_out
 from fedehr_simulations.outcome.predictions import PREDICTIONS_FILE, align, write_predictions
@@ -82,6 +84,13 @@ def run_comparison(request: ComparisonRequest, watch: Watch, on_done: OnDone) ->
         vocabulary = agreed_vocabulary(request.study, request.federation, runs)
         results += workers.run(request.bag_fits(vocabulary))
         summaries = _summarize(workers, request.study, sites, vocabulary, request.out)
+        attacks = tuple(
+            attack
+            for run in request.released(simulations)
+            for attack in attack_membership(
+                request.attack, run, sites, workers, request.work("attack")
+            )
+        )
     arms = {
         arm: _collect(held_out, [r for r in results if r.arm == arm], request.out / arm, runs)
         for arm in request.arms
@@ -93,18 +102,22 @@ def run_comparison(request: ComparisonRequest, watch: Watch, on_done: OnDone) ->
         arms,
         sites=summaries,
         traffic=_traffic(runs.get(FEDERATED)),
+        attacks=attacks,
         seconds=time.monotonic() - began,
     )
     return Comparison(verdict, write_outcome(verdict, arms, request.out))
 
 
-def judge_run(run: FederatedRun, began: float, on_done: OnDone) -> Comparison:
-    """Score one finished federated run, as a comparison with a single arm.
+def judge_run(
+    run: FederatedRun, began: float, on_done: OnDone, attack: AttackPlan | None = None
+) -> Comparison:
+    """Score one finished federated run, as a comparison with a single arm, and attack its models.
 
     Args:
         run: the run; verdict, report and predictions are written into its folder.
         began: when, by `time.monotonic`.
         on_done: told of each piece that is done.
+        attack: how; None: by the loss alone.
 
     Raises:
         FedehrError: the run did not complete.
@@ -115,6 +128,8 @@ def judge_run(run: FederatedRun, began: float, on_done: OnDone) -> Comparison:
     with _scratch(run.folder), Workers(on_done) as workers:
         results = workers.run([run])
         summaries = _summarize(workers, run.study, sites, vocabulary, run.folder)
+        scratch = run.folder / WORK_FOLDER / "attack"
+        attacks = attack_membership(attack or AttackPlan(), run, sites, workers, scratch)
     outcome = ArmOutcome(
         probabilities=(align(held_out, results[0].predictions),),
         pretraining_losses=(results[0].pretraining_loss,),
@@ -128,6 +143,7 @@ def judge_run(run: FederatedRun, began: float, on_done: OnDone) -> Comparison:
         {run.arm: outcome},
         sites=summaries,
         traffic=_traffic(run.run_folder),
+        attacks=attacks,
         seconds=time.monotonic() - began,
     )
     return Comparison(verdict, write_outcome(verdict, {run.arm: outcome}, run.folder))

@@ -1,7 +1,7 @@
 """`ComparisonRequest`: what is compared, and where each arm's runs lie."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedehr_shared.config.study import StudyConfig
@@ -16,6 +16,7 @@ from fedehr_simulations.arms.piece import Piece, PieceResult
 from fedehr_simulations.arms.pooled import POOLED, PooledRun
 from fedehr_simulations.arms.scratch import SCRATCH, without_pretraining
 from fedehr_simulations.arms.single_task import SINGLE_TASK, SingleTaskRun
+from fedehr_simulations.attacks.plan import AttackPlan
 from fedehr_simulations.engine.request import check_request
 
 ARMS = (FEDERATED, POOLED, LOCAL, SCRATCH, LOGISTIC, BOOSTING, SINGLE_TASK, OWN_LABELS)
@@ -35,6 +36,7 @@ class ComparisonRequest:
         num_seeds: seeds rising from the study's own; logistic regression and boosting need one.
         out: a new folder.
         num_actors: sites of a simulation that work at the same time, None: one a core.
+        attack: what the federated arm's models of the first seed are put through.
     """
 
     study: StudyConfig
@@ -43,12 +45,14 @@ class ComparisonRequest:
     num_seeds: int
     out: Path
     num_actors: int | None = None
+    attack: AttackPlan = field(default_factory=AttackPlan)
 
     def check(self) -> list[SiteFolder]:
         """The sites, when everything that can be checked beforehand is right.
 
         Raises:
-            UsageError: an arm is unknown or doubled, or there is no seed.
+            UsageError: an arm is unknown or doubled, there is no seed, or the study does not
+                allow the attack.
             DataError: `out` exists, or a site lacks what the study asks for.
         """
         unknown = [arm for arm in self.arms if arm not in ARMS]
@@ -63,6 +67,7 @@ class ComparisonRequest:
                 f"--arms {','.join(self.arms)}: {dependent[0]} begins from the model that the arm "
                 f"{FEDERATED} pre-trained. Name that too."
             )
+        self.attack.check(self.study)
         if self.num_seeds < 1:
             raise UsageError(f"--seeds {self.num_seeds}: choose 1 or more.")
         if self.out.exists():
@@ -97,6 +102,11 @@ class ComparisonRequest:
             for arm, study in studies
             if arm in self.arms
         ]
+
+    def released(self, simulations: Sequence[FederatedRun]) -> list[FederatedRun]:
+        """The run whose models a federation would release; none without the arm."""
+        seed = self.study.seed
+        return [run for run in simulations if run.arm == FEDERATED and run.study.seed == seed]
 
     def one_site_runs(self, sites: Sequence[SiteFolder]) -> list[Piece[PieceResult]]:
         """The runs of one site each, longest first."""

@@ -13,6 +13,7 @@ from fedehr_shared.meds.schema import HELD_OUT, TRAIN
 CANDIDATE_SPLITS = (TRAIN, HELD_OUT)
 """Of whose membership an attacker guesses; the tuning split chose nothing but numbers."""
 
+
 @dataclass(frozen=True)
 class SubjectConfidences:
     """What a model gives away of the subjects that an attacker asks it about.
@@ -52,3 +53,14 @@ def read_members(
     splits = {site.name: read_splits(site) for site in sites}
     pairs = zip(of_sites.tolist(), subject_ids.tolist(), strict=True)
     return np.asarray([splits[site][subject] == TRAIN for site, subject in pairs], dtype=np.bool_)
+
+
+def read_candidates(sites: Sequence[SiteFolder]) -> NDArray[np.int64]:
+    """All subjects whose membership is guessed at, each once and rising. `[subjects]`."""
+    found = {
+        subject
+        for site in sites
+        for subject, split in read_splits(site).items()
+        if split in CANDIDATE_SPLITS
+    }
+    return np.asarray(sorted(found), dtype=np.int64)

@@ -57,9 +57,7 @@ class ShadowRun:
             link_with_splits(self.work / "records", site, self._splits(site)) for site in self.sites
         ]
         run_folder = self.work / "run"
-        run_in_process(
-            study, sites, run_folder, self.work / "training", num_threads=1, shelf=shelf
-        )
+        run_in_process(study, sites, run_folder, self.work / "training", num_threads=1, shelf=shelf)
         return ask_models(study, run_folder, self.sites, self.work / "asked")
 
     def _study(self, vocabulary: str) -> StudyConfig:

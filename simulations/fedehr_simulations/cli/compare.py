@@ -31,6 +31,10 @@ def compare(
         Path | None,
         typer.Option(help="A TOML file whose section 'compute' holds for all sites."),
     ] = None,
+    attack: Annotated[
+        str, typer.Option(help="On the federated models: none, loss, or lira and loss.")
+    ] = "loss",
+    shadows: Annotated[int, typer.Option(help="Models that lira trains, half with each.")] = 8,
     json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON only.")] = False,
 ) -> None:
     """Train a study in several ways and score each on the same held-out subjects.
@@ -40,15 +44,20 @@ def compare(
     pooled. From the federated arm's pre-trained model begin single_task, each task alone, and
     own_labels, each site with its own labels alone.
 
+    The federated models are attacked: members of their training are guessed
+    from their losses (loss), and by models trained without them (lira).
+
     The folder OUT is private: it holds predictions by subject.
     """
     from fedehr_shared.config import StudyConfig
     from fedehr_simulations.arms.request import ComparisonRequest
+    from fedehr_simulations.attacks.plan import AttackPlan
     from fedehr_simulations.sites_compute import set_sites_compute
 
     set_sites_compute(compute)
+    plan = AttackPlan.named(attack, shadows)
     names = tuple(name.strip() for name in arms.split(",") if name.strip())
-    request = ComparisonRequest(StudyConfig.load(study), sites, names, seeds, out, actors)
+    request = ComparisonRequest(StudyConfig.load(study), sites, names, seeds, out, actors, plan)
     found = run_and_watch(request)
     if json:
         console.print_json(found.verdict.model_dump(mode="json"))

@@ -18,6 +18,7 @@ from fedehr_simulations.outcome.tables import write_table
 from fedehr_simulations.outcome.views import held_out_views, probabilities_of_views
 from fedehr_simulations.report.report import write_report
 from fedehr_simulations.verdict.machine import describe_machine, describe_versions
+from fedehr_simulations.verdict.membership import MembershipAttack
 from fedehr_simulations.verdict.result import METRICS, ArmResult
 from fedehr_simulations.verdict.verdict import (
     Comparison,
@@ -59,6 +60,7 @@ def build_verdict(
     sites: Sequence[SiteSummary],
     traffic: Traffic,
     seconds: float,
+    attacks: Sequence[MembershipAttack] = (),
 ) -> Verdict:
     """Score every arm and compare the federated one with each other.
 
@@ -70,6 +72,7 @@ def build_verdict(
         sites: what each site brought.
         traffic: bytes of the federated arm's first seed.
         seconds: how long all took.
+        attacks: what was tried on the federated arm's models.
     """
     rules = Rules(
         study.vocabulary.min_cell,
@@ -91,6 +94,7 @@ def build_verdict(
         # No study adds noise yet, so there is no epsilon to tell.
         subject_epsilon=dict.fromkeys(held_out.site_names),
         comparisons=tuple(_comparisons(held_out, arms, rules)),
+        attacks=tuple(attacks),
     )
 
 
