@@ -11,6 +11,8 @@ from typing import Any
 
 from fedehr_shared.errors import FedehrError
 from fedehr_simulations.report import numbers
+from fedehr_simulations.report.attack_figure import draw_attacks
+from fedehr_simulations.report.attack_table import attack_notes, attack_table
 from fedehr_simulations.report.figures import (
     Progress,
     draw_bytes,
@@ -67,6 +69,7 @@ def render_report(verdict: Verdict, progress_by_arm: Progress) -> str:
         tasks=[_describe_task(verdict, progress_by_arm, task) for task in verdict.task_names],
         pretraining=draw_pretraining(verdict, "pretraining"),
         bytes_figure=draw_bytes(verdict, "bytes"),
+        attacks=_describe_attacks(verdict),
     )
 
 
@@ -95,6 +98,21 @@ def _filters(min_cell: int) -> dict[str, Callable[..., Any]]:
         "share": partial(numbers.format_share, min_cell=min_cell),
         "bytes": numbers.format_bytes,
         "seconds": numbers.format_seconds,
+    }
+
+
+def _describe_attacks(verdict: Verdict) -> dict[str, Any] | None:
+    if not verdict.attacks:
+        return None
+    models = dict.fromkeys(attack.model for attack in verdict.attacks)
+    figures = {
+        model: draw_attacks([a for a in verdict.attacks if a.model == model], f"attack-{model}")
+        for model in models
+    }
+    return {
+        "table": attack_table(verdict.attacks),
+        "notes": attack_notes(verdict.attacks),
+        "figures": {model: drawn for model, drawn in figures.items() if drawn is not None},
     }
 
 
