@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from fedehr_client.ledger.entry import Phase
 from fedehr_client.ledger.spending import Spending
-from fedehr_client.vocabulary.noise import gaussian_multiplier
 from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.privacy.gaussian import gaussian_multiplier
 from fedehr_shared.privacy.noisy_steps import NoisySteps, merged
 from fedehr_shared.privacy.study_cost import PHASES, StudyCost
 

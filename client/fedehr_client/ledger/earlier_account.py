@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from fedehr_client.ledger.entry import Reserved, entry_of
-from fedehr_client.vocabulary.noise import gaussian_multiplier
 from fedehr_shared.errors import DataError
+from fedehr_shared.privacy.gaussian import gaussian_multiplier
 
 FILE_NAME = "spent.jsonl"
 _NAME = "before-the-ledger"

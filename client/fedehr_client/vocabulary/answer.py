@@ -9,7 +9,7 @@ from fedehr_client.locator import SiteLocation
 from fedehr_client.tasks.cohort import held_tasks
 from fedehr_client.vocabulary.charge import charge
 from fedehr_client.vocabulary.kept_report import KeptReports
-from fedehr_client.vocabulary.noise import NoiseBounds, NoiseSource, SystemNoise
+from fedehr_client.vocabulary.noise import NoiseBounds
 from fedehr_client.vocabulary.sent import write_sent
 from fedehr_client.vocabulary.site_report import (
     SiteRecords,
@@ -25,6 +25,7 @@ from fedehr_shared.meds.code_table import read_codes
 from fedehr_shared.meds.event_stream import stream_events
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.reader import read_splits
+from fedehr_shared.privacy.system_noise import NoiseSource, SystemNoise
 from fedehr_shared.vocabulary.noise_spent import NoiseSpent
 from fedehr_shared.vocabulary.report import VocabularyReport
 from fedehr_shared.wire.payload import Payload

@@ -1,50 +1,15 @@
-"""Gaussian noise for counts: how much of it, and where it comes from.
-
-The mechanism is the analytic one of Balle and Wang (2018, "Improving the Gaussian Mechanism for
-Differential Privacy", Theorem 8), exact for every epsilon. Neighboring data sets differ by one
-subject, added or removed.
-"""
+"""Gaussian noise for counts: how much of it. Neighboring data sets differ by one subject."""
 
 import math
-import os
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedehr_shared.privacy.gaussian import gaussian_multiplier
+from fedehr_shared.privacy.system_noise import NoiseSource
 from fedehr_shared.vocabulary.noise_spent import NoiseSpent
-
-
-class NoiseSource(Protocol):
-    """Where random numbers come from; NumPy's `Generator` is one, for tests alone."""
-
-    def standard_normal(self, size: int) -> NDArray[np.float64]:
-        """Independent standard normal numbers. Shape: `[size]`."""
-        ...
-
-    def random(self, size: int) -> NDArray[np.float64]:
-        """Independent uniform numbers in [0, 1). Shape: `[size]`."""
-        ...
-
-
-class SystemNoise:
-    """The operating system's entropy: no seed, no message and no setting steers it.
-
-    Counts are rounded to whole numbers after the noise was added, so that the low bits of a
-    floating-point number, which can give noise away (Mironov 2012), never leave.
-    """
-
-    def standard_normal(self, size: int) -> NDArray[np.float64]:
-        """By Box and Muller (1958); the tails reach 8.5 standard deviations."""
-        radius = np.sqrt(-2.0 * np.log(1.0 - self.random(size)))
-        return np.asarray(radius * np.cos(2.0 * math.pi * self.random(size)))
-
-    def random(self, size: int) -> NDArray[np.float64]:
-        """Multiples of 2^-53."""
-        words = np.frombuffer(os.urandom(8 * size), dtype=np.uint64)
-        return np.asarray((words >> np.uint64(11)) * 2.0**-53)
 
 
 @dataclass(frozen=True)
@@ -81,31 +46,3 @@ def naming_threshold(spent: NoiseSpent, num_codes_per_subject: int, min_cell: in
     """
     tail = -math.expm1(math.log1p(-spent.delta / 2) / num_codes_per_subject)
     return min_cell - 1 - spent.sigma * NormalDist().inv_cdf(tail)
-
-
-def gaussian_delta(multiplier: float, epsilon: float) -> float:
-    """The delta of the Gaussian mechanism at sensitivity 1 (Balle and Wang 2018, Theorem 8)."""
-    upper = _normal_cdf(0.5 / multiplier - epsilon * multiplier)
-    lower = _normal_cdf(-0.5 / multiplier - epsilon * multiplier)
-    return upper - math.exp(epsilon) * lower
-
-
-def gaussian_multiplier(epsilon: float, delta: float) -> float:
-    """The least noise, in units of the sensitivity, that is (epsilon, delta) private.
-
-    Found by bisection to a relative 1e-12, from above: too much rather than too little.
-    """
-    low, high = 1e-6, 1.0
-    while gaussian_delta(high, epsilon) > delta:
-        high *= 2.0
-    while high - low > 1e-12 * high:
-        middle = (low + high) / 2
-        if gaussian_delta(middle, epsilon) > delta:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def _normal_cdf(x: float) -> float:
-    return 0.5 * math.erfc(-x / math.sqrt(2.0))

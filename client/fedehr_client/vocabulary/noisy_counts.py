@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedehr_client.vocabulary.histograms import FirstValues
-from fedehr_client.vocabulary.noise import NoiseBounds, NoiseSource
+from fedehr_client.vocabulary.noise import NoiseBounds
 from fedehr_client.vocabulary.noisy_histogram import noisy_histogram
 from fedehr_client.vocabulary.subjects import SubjectCodes
 from fedehr_client.vocabulary.tree import CodeTree
+from fedehr_shared.privacy.system_noise import NoiseSource
 from fedehr_shared.vocabulary.histogram import MergedHistogram
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedehr_client.vocabulary.counts import CodeCounts
-from fedehr_client.vocabulary.noise import NoiseBounds, NoiseSource, naming_threshold, spend
+from fedehr_client.vocabulary.noise import NoiseBounds, naming_threshold, spend
 from fedehr_client.vocabulary.noisy_counts import BoundedCounts, name_codes, noisy_histograms
 from fedehr_client.vocabulary.noisy_histogram import NUM_LEVELS
 from fedehr_client.vocabulary.roll_up import roll_up
@@ -19,6 +19,7 @@ from fedehr_shared.cells import told_count
 from fedehr_shared.config.vocabulary import VocabularyConfig
 from fedehr_shared.errors import TooFewSubjectsError
 from fedehr_shared.meds.reader import Events
+from fedehr_shared.privacy.system_noise import NoiseSource
 from fedehr_shared.vocabulary.ancestors import ancestor_chain
 from fedehr_shared.vocabulary.histogram import MergedHistogram, merge_bins
 from fedehr_shared.vocabulary.noise_spent import NoiseSpent

@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 
 from fedehr_client.vocabulary.noise import (
     NoiseBounds,
-    SystemNoise,
-    gaussian_delta,
-    gaussian_multiplier,
     naming_threshold,
     spend,
 )
@@ -29,6 +26,8 @@ from fedehr_client.vocabulary.tree import CodeTree
 from fedehr_shared.config.vocabulary import VocabularyConfig
 from fedehr_shared.errors import TooFewSubjectsError
 from fedehr_shared.meds.reader import NO_VISIT, Events
+from fedehr_shared.privacy.gaussian import gaussian_delta, gaussian_multiplier
+from fedehr_shared.privacy.system_noise import SystemNoise
 from fedehr_shared.vocabulary.grid import bin_of
 from fedehr_shared.vocabulary.histogram import quantile_cuts
 from fedehr_shared.vocabulary.noise_spent import NoiseSpent
