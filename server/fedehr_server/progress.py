@@ -28,12 +28,12 @@ class ProgressLog:
 
 def describe_training(event: dict[str, Any]) -> list[str]:
     """A training round's numbers in words, from its entry in `progress.jsonl`; none elsewhere."""
-    if event.get("loss") is None:
-        return []
-    parts = [f"loss {event['loss']:.4f}"]
-    if event.get("code_entropy") is not None:
-        # Of the codes: the loss of a model that knows their frequencies, and nothing else.
-        parts[0] += f" (entropy {event['code_entropy']:.2f})"
+    parts: list[str] = []
+    if event.get("loss") is not None:
+        parts.append(f"loss {event['loss']:.4f}")
+        if event.get("code_entropy") is not None:
+            # Of the codes: the loss of a model that knows their frequencies, and nothing else.
+            parts[0] += f" (entropy {event['code_entropy']:.2f})"
     steps = sorted(site["num_steps"] for site in (event.get("sites") or {}).values())
     if steps:
         span = f"{steps[0]}" if steps[0] == steps[-1] else f"{steps[0]}-{steps[-1]}"

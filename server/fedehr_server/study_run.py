@@ -14,7 +14,12 @@ from fedehr_server.phases.model_state import (
     reused_state,
 )
 from fedehr_server.phases.task_weights import DynamicWeights
-from fedehr_server.phases.training import TrainingRound, answered_names, travelling_moments
+from fedehr_server.phases.training import (
+    TrainingRound,
+    answered_names,
+    travelling_moments,
+    withheld_numbers,
+)
 from fedehr_server.phases.vocabulary import VocabularyPhase
 from fedehr_server.progress import ProgressLog, write_json
 from fedehr_server.training_record import TrainingRecord
@@ -55,7 +60,7 @@ class StudyRun:
         self._round_began = 0.0
         # A round's requests hold the same tensors for every site.
         self._encoded: dict[str, bytes] = {}
-        self.pretraining_loss: list[float] = []
+        self.pretraining_loss: list[float | None] = []
         self.pretrained_model = study.pretraining.reuse
         self.sites: list[str] = []
         self.missing: list[dict[str, Any]] = []
@@ -219,6 +224,8 @@ class StudyRun:
             self._rounded,
             TaskParts.of(self._study) if work.phase == "finetuning" else None,
             self._study.exchange,
+            self._vocabulary_phase.num_labels if work.phase == "finetuning" else {},
+            withheld_numbers(self._study, work.phase),
         )
 
     def _balance(self, work: WorkId) -> TaskBalance:

@@ -11,6 +11,7 @@ from fedehr_client.answers.base_store import BaseStore
 from fedehr_client.answers.evaluation import TuningSplit, evaluation_report, tuning_auroc
 from fedehr_client.answers.site_data import SiteData, keep_vocabulary
 from fedehr_client.answers.task_numbers import label_numbers, tuning_losses
+from fedehr_client.answers.told_report import told_report
 from fedehr_client.compute.compute import choose_compute
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training.entropy import code_entropy
@@ -61,7 +62,8 @@ def answer(work: Work, location: SiteLocation) -> Payload:
     context = _context(work, location, data, local_parts)
     report = _REPORTS[work.id.phase](context, data)
     if isinstance(report, TrainReport):
-        report = ErrorFeedback(location.work, work).payload(report)
+        told = told_report(report, work.study, work.id.phase, data.min_cell)
+        report = ErrorFeedback(location.work, work).payload(told)
     if work.id.phase == "evaluation" or data.is_outdated:
         forget_study(location.work, work.study.digest)
         forget_error_feedback(location.work, work.study.digest)

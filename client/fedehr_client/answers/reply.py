@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 
 from fedehr_client.answers.answer import answer
+from fedehr_client.answers.disclosed import require_disclosed
 from fedehr_client.locator import SiteLocation
 from fedehr_shared.errors import FedehrError
 from fedehr_shared.wire.payload import Payload
@@ -25,8 +26,8 @@ def reply_to(read: Callable[[], Payload], locate: Callable[[], SiteLocation]) ->
     exception that we did not raise ourselves is left out: it may quote a record.
     """
     try:
-        request = read()
-        return answer(Work.from_payload(request), locate())
+        work = Work.from_payload(read())
+        return require_disclosed(answer(work, locate()), work)
     except FedehrError as error:
         return _failure(error.code, str(error))
     except Exception as error:

@@ -1,12 +1,12 @@
 """`TaskSums`: a round's mean, in which each task's head is that of the sites with its labels."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fedehr_shared.errors import WireError
 from fedehr_shared.model.heads.task_parts import SHARED, TaskParts
 from fedehr_shared.wire.fixed_point import FixedPointSum
 from fedehr_shared.wire.payload import Arrays
-from fedehr_shared.wire.reports import TrainReport
 
 LABELS = "labels."
 """Before a task's name, in what a site tells: its labelled training subjects."""
@@ -25,17 +25,25 @@ class SiteWeight:
     num_labels: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, report: TrainReport, parts: TaskParts | None) -> "SiteWeight":
+    def of(
+        cls, site: str, num_examples: int, metrics: Mapping[str, float], parts: TaskParts | None
+    ) -> "SiteWeight":
         """As the site told it.
+
+        Args:
+            site: its name.
+            num_examples: the examples that it weighs by.
+            metrics: its numbers, the labels of each task among them.
+            parts: of the study's tasks; None: everything is shared.
 
         Raises:
             WireError: a task has more labels than the site has examples.
         """
         names = () if parts is None else parts.names
-        told = tuple(int(report.metrics.get(f"{LABELS}{name}", 0)) for name in names)
-        if any(num > report.num_examples for num in told):
-            raise WireError(f"site '{report.site}' counts more labels than examples.")
-        return cls(report.num_examples, told)
+        told = tuple(int(metrics.get(f"{LABELS}{name}", 0)) for name in names)
+        if any(num > num_examples for num in told):
+            raise WireError(f"site '{site}' counts more labels than examples.")
+        return cls(num_examples, told)
 
     def of_part(self, part: int) -> int:
         """In a part of the model."""

@@ -1,13 +1,13 @@
 """A training round, of either phase: updates are added as they arrive, and dropped."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from fedehr_server.aggregation.adapter_aggregation import AdapterAggregation
 from fedehr_server.phases.model_state import ModelState
-from fedehr_server.phases.task_sums import SiteWeight, TaskSums
+from fedehr_server.phases.task_sums import LABELS, SiteWeight, TaskSums
 from fedehr_shared.config.exchange import ExchangeConfig
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
@@ -41,20 +41,28 @@ def travelling_moments(
     return moment_shapes({name: state.weights[name].shape for name in answered})
 
 
+def withheld_numbers(study: StudyConfig, phase: str) -> frozenset[str]:
+    """Which numbers of its report a site may keep to itself in a phase."""
+    if study.privacy.metrics == "withheld":
+        return frozenset({"num_examples", "loss"})
+    return frozenset({"loss"}) if study.privacy.is_private(phase) else frozenset()
+
+
 @dataclass(frozen=True)
 class SiteNumbers:
     """What a site said besides its update."""
 
     num_examples: int
     num_steps: int
-    loss: float
+    loss: float | None
     metrics: dict[str, float]
 
     @property
     def told(self) -> dict[str, float]:
         """What the site did, for the record; what it withheld is absent."""
         done = {name: self.metrics[name] for name in ROUND_METRICS if name in self.metrics}
-        return {"num_steps": self.num_steps, "loss": self.loss, **done}
+        loss = {} if self.loss is None else {"loss": self.loss}
+        return {"num_steps": self.num_steps, **loss, **done}
 
 
 @dataclass
@@ -72,6 +80,9 @@ class TrainingRound:
         parts: what belongs to single tasks; None: nothing does.
         exchange: how the study's tensors travel; None: in any way.
         declared: by site, the training subjects that it told in the vocabulary phase.
+        labels: by site, the labels of each task that it told there; they weigh its heads where
+            it withholds how many it trained on.
+        may_lack: what a site's report may withhold.
         moments: names and shapes of the moments that travel; empty where none do.
     """
 
@@ -83,6 +94,8 @@ class TrainingRound:
     rounded: Callable[[Arrays], Arrays] = dict
     parts: TaskParts | None = None
     exchange: ExchangeConfig | None = None
+    labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    may_lack: frozenset[str] = frozenset()
     sites: dict[str, SiteNumbers] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -97,27 +110,30 @@ class TrainingRound:
         Raises:
             WireError: the answer is malformed or does not fit the weights; nothing is added.
         """
-        report = TrainReport.from_payload(payload, self.shapes, self.moments or None, self.exchange)
+        report = TrainReport.from_payload(
+            payload, self.shapes, self.moments or None, self.exchange, may_lack=self.may_lack
+        )
         if report.site in self.sites:
             raise WireError(f"two nodes call themselves site '{report.site}'.")
-        if report.num_examples > self.declared.get(report.site, 0):
+        report, num_examples = self._weighed(report)
+        if num_examples > self.declared.get(report.site, 0):
             raise WireError(
                 f"site '{report.site}' counts more subjects than it declared. Start the study anew."
             )
         check_tensors(report.update, self.shapes)
         moments = self._checked_moments(report)
         averaged, adapters = self._split(report.update)
-        weight = SiteWeight.of(report, self.parts)
+        weight = SiteWeight.of(report.site, num_examples, report.metrics, self.parts)
         self._updates.check(averaged, weight)
         if moments is not None:
             self._moments.check(moments, weight)
         if self.adapters is not None:
-            self.adapters.add(report.site, adapters, report.num_examples)
+            self.adapters.add(report.site, adapters, num_examples)
         if moments is not None:
             self._moments.add(moments, weight)
         self._updates.add(averaged, weight)
         self.sites[report.site] = SiteNumbers(
-            report.num_examples, report.num_steps, report.loss, report.metrics
+            num_examples, report.num_steps, report.loss, report.metrics
         )
         return report.site
 
@@ -143,9 +159,10 @@ class TrainingRound:
         return {name: self.state.weights[name].shape for name in self.answered}
 
     @property
-    def loss(self) -> float:
-        """Mean training loss over sites, by their examples."""
-        return self._weighted({s: (n.loss, n.num_examples) for s, n in self.sites.items()})
+    def loss(self) -> float | None:
+        """Mean training loss over the sites that tell it, by their examples; None: none does."""
+        told = {s: (n.loss, n.num_examples) for s, n in self.sites.items() if n.loss is not None}
+        return self._weighted(told) if told else None
 
     @property
     def means(self) -> dict[str, float]:
@@ -185,6 +202,15 @@ class TrainingRound:
             }
             found[task] = self._weighted(told) if told else None
         return found
+
+    def _weighed(self, report: TrainReport) -> tuple[TrainReport, int]:
+        """A report with the examples and labels that it weighs by: its own, or the declared."""
+        if report.num_examples is not None:
+            return report, report.num_examples
+        num_examples = self.declared.get(report.site, 0)
+        labels = self.labels.get(report.site, {})
+        told = {f"{LABELS}{task}": float(min(num, num_examples)) for task, num in labels.items()}
+        return replace(report, metrics=report.metrics | told), num_examples
 
     def _unchanged_moments(self) -> Arrays:
         known = self.state.moments or {}

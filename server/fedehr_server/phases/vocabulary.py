@@ -88,6 +88,14 @@ class VocabularyPhase:
         return {name: report.num_subjects for name, report in self._reports.items()}
 
     @property
+    def num_labels(self) -> dict[str, dict[str, int]]:
+        """Labelled training subjects by site and task."""
+        return {
+            name: {task: sum(counts) for task, counts in report.labels.items()}
+            for name, report in self._reports.items()
+        }
+
+    @property
     def privacy(self) -> dict[str, dict[str, float]]:
         """By site, what its noisy counts cost each of its subjects; empty without noise."""
         return {

@@ -88,10 +88,17 @@ def _central_fault(study: "StudyConfig") -> str:
 
 
 def _withheld_fault(study: "StudyConfig") -> str:
-    if study.privacy.metrics == "withheld" and study.loss.task_weights == "dynamic":
+    if study.privacy.metrics != "withheld":
+        return ""
+    if study.loss.task_weights == "dynamic":
         return (
             "[loss] task_weights = 'dynamic' follows the sites' tuning losses, which [privacy] "
             "metrics = 'withheld' keeps at the sites: leave out one of the two"
+        )
+    if study.evaluation.calibration != "none":
+        return (
+            "[evaluation] calibration tells what each site finds on its tuning split, which "
+            "[privacy] metrics = 'withheld' keeps at the sites: leave out one of the two"
         )
     return ""
 

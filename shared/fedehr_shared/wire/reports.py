@@ -1,6 +1,6 @@
 """What a site answers: an update, an evaluation or an error code."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,18 +28,18 @@ class TrainReport:
     Attributes:
         site: the site's name.
         num_examples: training subjects (pre-training) or labelled training subjects with events
-            (fine-tuning), by the cell rule.
+            (fine-tuning), by the cell rule; None: withheld.
         num_steps: optimizer steps taken, at least one.
-        loss: mean training loss over the steps, nats.
+        loss: mean training loss over the steps, nats; None: withheld.
         update: local weights less the weights received, by name.
         moments: AdamW's moments after the round, if the study averages them.
         metrics: further numbers, each named in `docs/protocol.md`; what is withheld is absent.
     """
 
     site: str
-    num_examples: int
+    num_examples: int | None
     num_steps: int
-    loss: float
+    loss: float | None
     update: Arrays
     moments: Arrays | None = None
     metrics: dict[str, float] = field(default_factory=dict)
@@ -61,12 +61,11 @@ class TrainReport:
         tensors = {"update": update}
         if self.moments is not None:
             tensors["moments"] = encode(self.moments, exchange.state_dtype, compress=compress)
-        report: Values = {
-            "site": self.site,
-            "num_examples": self.num_examples,
-            "num_steps": self.num_steps,
-            "loss": self.loss,
-        }
+        report: Values = {"site": self.site, "num_steps": self.num_steps}
+        if self.num_examples is not None:
+            report["num_examples"] = self.num_examples
+        if self.loss is not None:
+            report["loss"] = self.loss
         return Payload(tensors=tensors, values={"report": report, "metrics": dict(self.metrics)})
 
     @classmethod
@@ -76,6 +75,8 @@ class TrainReport:
         shapes: Mapping[str, tuple[int, ...]] | None = None,
         moment_shapes: Mapping[str, tuple[int, ...]] | None = None,
         exchange: ExchangeConfig | None = None,
+        *,
+        may_lack: Container[str] = (),
     ) -> "TrainReport":
         """Read an answer.
 
@@ -84,22 +85,20 @@ class TrainReport:
             shapes: of the update that was asked for; None: any.
             moment_shapes: of the moments; None: any.
             exchange: the dtypes that the study says; None: any.
+            may_lack: which of `num_examples` and `loss` the study lets a site withhold.
 
         Raises:
             WireError: a record is missing or wrong, or a number is none that training finds.
         """
         if "update" not in payload.tensors:
             raise WireError("the answer holds no update.")
-        num_examples = payload.integer("report", "num_examples")
-        if num_examples < 1:
-            raise WireError("the answer rests on no example.")
+        num_examples, loss = _num_examples(payload, may_lack), _loss(payload, may_lack)
         num_steps = payload.integer("report", "num_steps")
         if num_steps < 1:
             raise WireError("the answer rests on no step.")
-        loss = payload.number("report", "loss")
         keys = payload.values.get("metrics", {})
         metrics = {key: payload.number("metrics", key) for key in keys}
-        for name, number in {"num_steps": num_steps, "loss": abs(loss), **metrics}.items():
+        for name, number in {"num_steps": num_steps, "loss": abs(loss or 0), **metrics}.items():
             is_share = name.startswith("back_off.") or name.endswith(".auroc")
             if not 0 <= number <= (1 if is_share else _MOST):
                 raise WireError(f"the answer's {name} is below 0 or beyond all bounds.")
@@ -117,6 +116,25 @@ class TrainReport:
             else decode(moments, shapes=moment_shapes, dtype=state_dtype),
             metrics=metrics,
         )
+
+
+def _num_examples(payload: Payload, may_lack: Container[str]) -> int | None:
+    if "num_examples" in may_lack and not _is_told(payload, "num_examples"):
+        return None
+    num_examples = payload.integer("report", "num_examples")
+    if num_examples < 1:
+        raise WireError("the answer rests on no example.")
+    return num_examples
+
+
+def _loss(payload: Payload, may_lack: Container[str]) -> float | None:
+    if "loss" in may_lack and not _is_told(payload, "loss"):
+        return None
+    return payload.number("report", "loss")
+
+
+def _is_told(payload: Payload, key: str) -> bool:
+    return key in payload.values.get("report", {})
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def test_each_task_is_averaged_over_those_who_trained_it_in_any_order(
 def test_more_labels_than_examples_are_refused() -> None:
     report = TrainReport("north", 40, 1, 0.5, {}, metrics={f"{LABELS}ward": 45.0})
     with pytest.raises(WireError, match="more labels"):
-        SiteWeight.of(report, PARTS)
+        SiteWeight.of(report.site, 40, report.metrics, PARTS)
 
 
 def test_a_task_that_no_longer_falls_weighs_more() -> None:
