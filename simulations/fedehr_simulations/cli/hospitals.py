@@ -8,10 +8,13 @@ import typer
 from fedehr_shared import console
 
 
-def hospitals(
+def hospitals(  # noqa: PLR0917 - a command line's parameters
     out: Annotated[Path, typer.Option(help="New federation folder to write.")],
     subjects: Annotated[int, typer.Option(help="Subjects over all hospitals.")] = 3_000,
-    sites: Annotated[int, typer.Option(help="Number of hospitals; sizes fall 10 to 1.")] = 5,
+    sites: Annotated[int, typer.Option(help="Number of hospitals.")] = 5,
+    size_ratio: Annotated[
+        float, typer.Option(help="The largest hospital over the smallest; 1: all alike.")
+    ] = 10.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same records.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
@@ -23,7 +26,7 @@ def hospitals(
     from fedehr_simulations.hospitals.folder import write_hospitals
     from fedehr_simulations.hospitals.plan import HospitalsPlan
 
-    made = write_hospitals(out, HospitalsPlan(subjects, sites, seed))
+    made = write_hospitals(out, HospitalsPlan(subjects, sites, seed, size_ratio))
     if json:
         console.print_json({"out": str(out), **made})
         return

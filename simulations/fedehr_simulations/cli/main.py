@@ -10,6 +10,7 @@ from fedehr_simulations.cli.compare import compare
 from fedehr_simulations.cli.demo import demo
 from fedehr_simulations.cli.efficiency import efficiency
 from fedehr_simulations.cli.hospitals import hospitals
+from fedehr_simulations.cli.privacy import privacy
 from fedehr_simulations.cli.probe import probe
 from fedehr_simulations.cli.run import run as run_study
 from fedehr_simulations.cli.study import study
@@ -36,6 +37,7 @@ app.command()(ablate)
 app.command()(efficiency)
 app.command()(probe)
 app.command()(tune)
+app.command()(privacy)
 app.command()(demo)
 app.add_typer(study)
 

@@ -8,24 +8,35 @@ from fedehr_shared.errors import UsageError
 from fedehr_shared.seeds import derive_generator
 
 SIZE_RATIO = 10.0
-"""The largest hospital over the smallest."""
+"""The largest hospital over the smallest, unless told otherwise."""
 SMALLEST_SITE = 10
 MAX_SITES = 50
+MAX_SIZE_RATIO = 1_000.0
 
 
 @dataclass(frozen=True)
 class HospitalsPlan:
     """How many subjects, at how many hospitals, from which seed.
 
+    Attributes:
+        num_subjects: over all hospitals.
+        num_sites: hospitals.
+        seed: of all that is drawn.
+        size_ratio: the largest hospital over the smallest; 1: all alike.
+
     Raises:
-        UsageError: fewer than 2 or more than 50 sites, or too few subjects for them.
+        UsageError: fewer than 2 or more than 50 sites, a ratio below 1 or above 1,000, or too
+            few subjects for them.
     """
 
     num_subjects: int = 3_000
     num_sites: int = 5
     seed: int = 0
+    size_ratio: float = SIZE_RATIO
 
     def __post_init__(self) -> None:
+        if not 1 <= self.size_ratio <= MAX_SIZE_RATIO:
+            raise UsageError(f"--size-ratio {self.size_ratio:g}: choose 1 to {MAX_SIZE_RATIO:g}.")
         if not 2 <= self.num_sites <= MAX_SITES:
             raise UsageError(f"--sites {self.num_sites}: choose 2 to {MAX_SITES} hospitals.")
         if self.seed < 0:
@@ -45,7 +56,7 @@ class HospitalsPlan:
 
     @property
     def site_sizes(self) -> list[int]:
-        """Subjects a site, adding up to `num_subjects`; a geometric row of 10 to 1."""
+        """Subjects a site, adding up to `num_subjects`; a geometric row from the largest on."""
         edges = np.rint(np.concatenate([[0.0], np.cumsum(self._shares)]) * self.num_subjects)
         return [int(size) for size in np.diff(edges)]
 
@@ -55,5 +66,5 @@ class HospitalsPlan:
 
     @property
     def _shares(self) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-        shares = SIZE_RATIO ** -np.linspace(0.0, 1.0, self.num_sites)
+        shares = self.size_ratio ** -np.linspace(0.0, 1.0, self.num_sites)
         return np.asarray(shares / shares.sum(), dtype=np.float64)

@@ -82,7 +82,7 @@ def build_record(
         DataError: trials were scored on different examples, as after a change of the records.
     """
     told = [variant for variant in trials if variant.finished]
-    _require_same_examples(told)
+    require_same_examples(told)
     judge = Judge(study, told[0].held_out) if told else None
     figures = [f for variant in told for f, _ in variant.finished.values()]
     return TuningRecord(
@@ -171,7 +171,7 @@ def _result(trials: VariantTrials, judge: Judge) -> VariantResult:
         noise=None
         if noise is None
         else Noise(multiplier=noise.multiplier, clip_norm=noise.clip_norm),
-        candidates=tuple(_candidate(trials, place) for place in trials.tried),
+        candidates=tuple(candidate_result(trials, place) for place in trials.tried),
         chosen=variant.candidates[trials.chosen or 0].settings,
         seeds=tuple(finished),
         scores=judge.scores(own),
@@ -182,7 +182,8 @@ def _result(trials: VariantTrials, judge: Judge) -> VariantResult:
     )
 
 
-def _candidate(trials: VariantTrials, place: int) -> CandidateResult:
+def candidate_result(trials: VariantTrials, place: int) -> CandidateResult:
+    """A point of the grid, chosen or not."""
     outcomes = list(trials.tried[place].values())
     return CandidateResult(
         settings=trials.variant.candidates[place].settings,
@@ -202,7 +203,12 @@ def _mean_exchanged(told: Sequence[Exchanged]) -> Exchanged:
     return Exchanged(**means)
 
 
-def _require_same_examples(trials: Sequence[VariantTrials]) -> None:
+def require_same_examples(trials: Sequence[VariantTrials]) -> None:
+    """All trials were scored on the same examples.
+
+    Raises:
+        DataError: they were not.
+    """
     digests = {f.held_out_digest: f.title for v in trials for f, _ in v.finished.values()}
     if len(digests) > 1:
         raise DataError(

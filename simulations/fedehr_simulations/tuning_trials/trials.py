@@ -27,11 +27,12 @@ from fedehr_simulations.arms.vocabulary import agreed_vocabulary
 from fedehr_simulations.arms.workers import OnDone, Workers
 from fedehr_simulations.engine.request import check_request
 from fedehr_simulations.tuning_trials.choice import chosen_place
-from fedehr_simulations.tuning_trials.pretraining_run import PretrainingRun
+from fedehr_simulations.tuning_trials.pretraining_run import FOLDER_DIGITS, PretrainingRun
 from fedehr_simulations.tuning_trials.record import TuningRecord
 from fedehr_simulations.tuning_trials.results import VariantTrials, build_record
 from fedehr_simulations.tuning_trials.trial import Trial, TrialOutcome
-from fedehr_simulations.tuning_trials.variants import TuningVariant
+from fedehr_simulations.tuning_trials.variants import Candidate, TuningVariant
+from fedehr_simulations.verdict.verdict import SiteSummary
 
 _WORK = ".work"
 _Tried = dict[int, dict[int, TrialOutcome]]
@@ -85,9 +86,9 @@ class TrialsRequest:
         """Token stores lie here while the trials run."""
         return self.out / _WORK
 
-    def pretraining(self, seed: int, vocabulary: str) -> PretrainingRun:
-        """The pre-training of a seed."""
-        study = _with(self.study, seed, vocabulary)
+    def pretraining(self, candidate: Candidate, seed: int, vocabulary: str) -> PretrainingRun:
+        """The pre-training that a candidate's fine-tuning with a seed begins from."""
+        study = _with(candidate.pretraining or self.study, seed, vocabulary)
         finetuning = study.finetuning.model_copy(update={"rounds": 0})
         return PretrainingRun(
             study=study.model_copy(update={"finetuning": finetuning}),
@@ -95,14 +96,15 @@ class TrialsRequest:
             vocabularies=self.out / VOCABULARIES,
             models=self.out / MODELS,
             out=self.out,
-            work=self.scratch / f"pretraining-{seed}",
+            work=self.scratch / f"pretraining-{study.digest[:FOLDER_DIGITS]}",
         )
 
     def trial(self, variant: TuningVariant, place: int, seed: int, begin: "Begin") -> Trial:
         """One candidate of a variant with one seed."""
         candidate = variant.candidates[place]
         study = _with(candidate.study, seed, begin.vocabulary)
-        reuse = {"rounds": 0, "reuse": begin.models[seed]}
+        model = begin.models[self.pretraining(candidate, seed, begin.vocabulary).study.digest]
+        reuse = {"rounds": 0, "reuse": model}
         pretraining = study.pretraining.model_copy(update=reuse)
         told = [f"{key.rpartition('.')[2]} {value}" for key, value in candidate.settings.items()]
         return Trial(
@@ -121,11 +123,11 @@ class Begin:
 
     Attributes:
         vocabulary: its digest.
-        models: by seed, the digest of the pre-trained model.
+        models: by the digest of the study that pre-trained, that of the model.
     """
 
     vocabulary: str
-    models: dict[int, str]
+    models: dict[str, str]
 
 
 def run_trials(request: TrialsRequest, on_done: OnDone) -> TuningRecord:
@@ -137,6 +139,33 @@ def run_trials(request: TrialsRequest, on_done: OnDone) -> TuningRecord:
 
     Returns:
         What was found; trials that failed are named in it.
+
+    Raises:
+        FedehrError: see `carry_out_trials`.
+    """
+    done = carry_out_trials(request, on_done)
+    return build_record(request.study, done.trials, done.sites)
+
+
+@dataclass(frozen=True)
+class FinishedTrials:
+    """What was carried out.
+
+    Attributes:
+        trials: by variant.
+        sites: what each site brought.
+    """
+
+    trials: list[VariantTrials]
+    sites: list[SiteSummary]
+
+
+def carry_out_trials(request: TrialsRequest, on_done: OnDone) -> FinishedTrials:
+    """Pre-train, fine-tune and choose by the tuning split; what is done is not done again.
+
+    Args:
+        request: what to do.
+        on_done: told of each run that is done.
 
     Raises:
         UsageError, DataError: see `TrialsRequest.check`; or another process works in the folder,
@@ -154,15 +183,11 @@ def run_trials(request: TrialsRequest, on_done: OnDone) -> TuningRecord:
 
 def _carry_out(
     request: TrialsRequest, sites: Sequence[SiteFolder], workers: Workers
-) -> TuningRecord:
+) -> FinishedTrials:
     text = agreed_vocabulary(request.study, request.federation, {})
     vocabulary = Vocabulary.from_json(text)
     VocabularyShelf(request.out / VOCABULARIES).keep(vocabulary)
-    pretrainings = [request.pretraining(seed, vocabulary.digest) for seed in request.seeds]
-    known = [run.finished() for run in pretrainings]
-    made = iter(workers.run([r for r, d in zip(pretrainings, known, strict=True) if d is None]))
-    models = [digest or next(made) for digest in known]
-    begin = Begin(vocabulary.digest, dict(zip(request.seeds, models, strict=True)))
+    begin = Begin(vocabulary.digest, _pretrain(request, vocabulary.digest, workers))
     trials = _try(request, begin, workers)
     summaries = workers.run(
         [
@@ -170,7 +195,21 @@ def _carry_out(
             for site in sites
         ]
     )
-    return build_record(request.study, trials, summaries)
+    return FinishedTrials(trials, summaries)
+
+
+def _pretrain(request: TrialsRequest, vocabulary: str, workers: Workers) -> dict[str, str]:
+    """By the digest of the study that pre-trains, the model's."""
+    asked = [
+        request.pretraining(candidate, seed, vocabulary)
+        for seed in request.seeds
+        for variant in request.variants
+        for candidate in variant.candidates
+    ]
+    runs = {run.study.digest: run for run in asked}
+    known = {digest: run.finished() for digest, run in runs.items()}
+    made = iter(workers.run([run for digest, run in runs.items() if known[digest] is None]))
+    return {digest: model or next(made) for digest, model in known.items()}
 
 
 def _try(request: TrialsRequest, begin: Begin, workers: Workers) -> list[VariantTrials]:

@@ -9,7 +9,7 @@
 Only what is compared may vary: records, labels and the pre-trained model are the same for all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -40,10 +40,12 @@ class Candidate:
     Attributes:
         settings: by dotted key, what the grid sets.
         study: with the variant's changes and these.
+        pretraining: the study that pre-trains for it; None: the one that all share.
     """
 
     settings: dict[str, Any]
     study: StudyConfig
+    pretraining: StudyConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,25 @@ def read_tuning_variants(study: StudyConfig, path: Path) -> tuple[TuningVariant,
     """
     tables = read_variant_tables(path)
     return tuple(
-        _variant(study, name, table, place_of(path, name)) for name, table in tables.items()
+        tuning_variant(study, name, table, place_of(path, name)) for name, table in tables.items()
     )
 
 
-def _variant(study: StudyConfig, name: str, table: Changes, where: str) -> TuningVariant:
+def tuning_variant(
+    study: StudyConfig, name: str, table: Changes, where: str, varied: Sequence[str] = VARIED
+) -> TuningVariant:
+    """The variant of one table.
+
+    Args:
+        study: what it changes.
+        name: the variant's.
+        table: by dotted key, with what is below `grid`.
+        where: how a message names the table.
+        varied: sections whose keys it may set.
+
+    Raises:
+        ConfigError: a key or value is wrong.
+    """
     changes = {key: value for key, value in table.items() if not key.startswith(_GRID)}
     noise = _noise(changes, where)
     grid = {
@@ -84,7 +100,7 @@ def _variant(study: StudyConfig, name: str, table: Changes, where: str) -> Tunin
         if key.startswith(_GRID)
     }
     for key in (*changes, *grid):
-        _require_varied(key, where)
+        _require_varied(key, where, varied)
     twice = sorted(set(changes) & set(grid))
     if twice:
         raise ConfigError(f"{where}: '{twice[0]}' is set, and in the grid too. Leave out one.")
@@ -103,11 +119,11 @@ def _choices(key: str, value: object, where: str) -> list[Any]:
     return value
 
 
-def _require_varied(key: str, where: str) -> None:
-    is_varied = key.split(".", maxsplit=1)[0] in VARIED and "." in key and key != _FIXED_KEY
+def _require_varied(key: str, where: str, varied: Sequence[str]) -> None:
+    is_varied = key.split(".", maxsplit=1)[0] in varied and "." in key and key != _FIXED_KEY
     if not is_varied and key != _VARIED_KEY:
         raise ConfigError(
-            f"{where}: '{key}' cannot vary. Keys of [{'], ['.join(VARIED)}] and {_VARIED_KEY} can, "
+            f"{where}: '{key}' cannot vary. Keys of [{'], ['.join(varied)}] and {_VARIED_KEY} can, "
             f'written as "finetuning.tuning" = "lora", but not {_FIXED_KEY}; all else is the same '
             "for every variant, so that they are compared on the same model and labels."
         )

@@ -1,0 +1,1 @@
+"""What noise costs: ways to fine-tune, by epsilon, against the same without noise."""
