@@ -1,14 +1,19 @@
 """A round of fine-tuning: one head a task on the pooled encoding."""
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import torch
 
+from fedehr_client.privacy.mechanism import Mechanism
+from fedehr_client.privacy.randomness import PrivateRandomness
 from fedehr_client.training.examples import Examples
 from fedehr_client.training.fitting import fit_round
 from fedehr_client.training.labelled_batches import LabelledBatch, LabelledBatches
 from fedehr_client.training.loop import RoundContext, RoundResult, RoundTrainer
+from fedehr_client.training.private_batches import PrivateLabelledBatches
+from fedehr_client.training.private_fitting import fit_private_round
 from fedehr_client.training.round_plan import RoundPlan
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.model.finetuning_model import FinetuningModel
@@ -16,19 +21,23 @@ from fedehr_shared.model.heads.multitask import MultitaskLoss
 from fedehr_shared.model.heads.task_parts import TaskParts
 from fedehr_shared.model.tuning.plan import TuningPlan
 from fedehr_shared.model.weights import build_model
+from fedehr_shared.tokens.padded_labels import PaddedLabelledBatch
 from fedehr_shared.tokens.store import TokenStore
 
-PHASE = "finetuning"
+PHASE: Final = "finetuning"
 
 
 def finetune_round(context: RoundContext, store: TokenStore, examples: Examples) -> RoundResult:
-    """Train one round; what is drawn depends on (study, phase, site, step) alone.
+    """Train one round; what is drawn depends on (study, phase, site, step) alone, or with
+    differential privacy on the site's own randomness.
 
     Raises:
         TrainingError: a loss is NaN or infinite, or memory does not suffice.
         TooFewSubjectsError: the round would rest on fewer than `min_cell` subjects.
         WireError: the weights do not fit the model.
     """
+    if context.study.privacy.is_private(PHASE):
+        return _finetune_privately(context, store, examples)
     study, tuning = context.study, context.study.finetuning
     plan = RoundPlan.of(
         tuning,
@@ -37,10 +46,7 @@ def finetune_round(context: RoundContext, store: TokenStore, examples: Examples)
         seed=(study.digest, PHASE, context.site),
         min_cell=context.min_cell,
     )
-    model = build_model(lambda: FinetuningModel(study, context.num_tokens), context.weights).to(
-        context.device
-    )
-
+    model = _model(context)
     loss = MultitaskLoss(study, context.balance).to(context.device)
 
     def loss_of(labelled: LabelledBatch) -> torch.Tensor:
@@ -49,17 +55,56 @@ def finetune_round(context: RoundContext, store: TokenStore, examples: Examples)
         found: torch.Tensor = loss(logits, *given, model.log_variances)
         return found
 
-    tuned = TuningPlan.of(study)
-    trainer = RoundTrainer(
-        model,
-        tuning,
-        lambda name: tuned.rate_factor(name, context.round_number),
-        tuning=tuned,
-    )
+    trainer = _trainer(context, model, None)
     context, budget = fit_round(context, PHASE, model, loss_of)
     batches = LabelledBatches(study, context.site, store, examples, plan.rows)
     return _of_own_tasks(
         trainer.run(context, batches, loss_of, plan=plan, budget=budget), study, examples
+    )
+
+
+def _finetune_privately(
+    context: RoundContext, store: TokenStore, examples: Examples
+) -> RoundResult:
+    """All heads of the study learn at every site, one without a label of a task from noise alone:
+    whether somebody's label is there must not be told by what moves."""
+    study = context.study
+    plan = RoundPlan.private(
+        study.finetuning,
+        np.unique(examples.subject_ids).size,
+        context.round_number,
+        seed=(study.digest, PHASE, context.site),
+        min_cell=context.min_cell,
+    )
+    model = _model(context)
+    loss = MultitaskLoss(study, context.balance).to(context.device)
+
+    def losses_of(labelled: PaddedLabelledBatch) -> torch.Tensor:
+        logits = model(labelled.batch).float()
+        return loss.by_subject(logits, labelled.labels, model.log_variances_of(labelled.labels))
+
+    trainer = _trainer(context, model, Mechanism.of(study, PHASE))
+    context, fit = fit_private_round(context, PHASE, model)
+    randomness = context.randomness or PrivateRandomness()
+    batches = PrivateLabelledBatches(study, store, examples, randomness, fit.most_rows)
+    return trainer.run(context, batches, losses_of, plan=plan, budget=fit.budget)
+
+
+def _model(context: RoundContext) -> FinetuningModel:
+    model = build_model(lambda: FinetuningModel(context.study, context.num_tokens), context.weights)
+    return model.to(context.device)
+
+
+def _trainer(
+    context: RoundContext, model: FinetuningModel, mechanism: Mechanism | None
+) -> RoundTrainer:
+    tuned = TuningPlan.of(context.study)
+    return RoundTrainer(
+        model,
+        context.study.finetuning,
+        lambda name: tuned.rate_factor(name, context.round_number),
+        tuning=tuned,
+        mechanism=mechanism,
     )
 
 

@@ -102,6 +102,48 @@ class RoundPlan:
             least_steps=max(by_count, _steps_to_see(min_cell, batches)),
         )
 
+    @classmethod
+    def private(
+        cls,
+        config: OptimizationConfig,
+        num_subjects: int,
+        round_number: int,
+        *,
+        seed: Seed,
+        min_cell: int,
+    ) -> "RoundPlan":
+        """The plan of a round with differential privacy, which nothing at the site changes.
+
+        `steps_per_round` steps, each of whichever subjects the site's randomness draws: `rows`
+        and `epoch` say nothing of them. How few a round may rest on is for the noise to cover;
+        that a site has `min_cell` is asked all the same.
+
+        Args:
+            config: the phase's settings, without a clock.
+            num_subjects: that a step may draw.
+            round_number: from 1 within the phase.
+            seed: as in `of`.
+            min_cell: the site's for this study.
+
+        Raises:
+            TooFewSubjectsError: the site has fewer than `min_cell` subjects.
+        """
+        if num_subjects < max(1, min_cell):
+            raise TooFewSubjectsError(
+                f"the site has fewer than min_cell = {max(1, min_cell)} subjects to train on. Add "
+                "records or labels."
+            )
+        return cls(
+            config=config,
+            seed=seed,
+            num_rows=num_subjects,
+            steps_per_epoch=1,
+            first_step=(round_number - 1) * config.steps_per_round,
+            num_steps=config.steps_per_round,
+            num_total_steps=config.rounds * config.steps_per_round,
+            least_steps=1,
+        )
+
     @property
     def steps(self) -> Sequence[int]:
         """The round's steps in order."""

@@ -101,6 +101,9 @@ class EventMasker:
       visits. So the rate holds whatever the sizes of groups and visits, as long as that chance
       lies between 0 and 1: whole visits alone may exceed the rate where it is below half of
       `whole_visit_share`, or in a batch of very few sequences.
+    - `each_alone`: what is hidden in a sequence depends on no other of the batch, as differential
+      privacy asks: the groups of every sequence without a whole visit have the chance `rate`, and
+      each sequence with an event has a hidden one.
     - A hidden group shows `[MASK]` (`mask_share`), random tokens (`random_share`) or itself:
       one fate for all of it, lest one copy give away the others.
     - `[START]`, `[UNK]`, padding and a sex, which every position carries as a feature, are never
@@ -112,6 +115,8 @@ class EventMasker:
         config: MaskingConfig,
         code_of_token: NDArray[np.int64],
         is_maskable: NDArray[np.bool_],
+        *,
+        each_alone: bool = False,
     ) -> None:
         """Prepare for one vocabulary.
 
@@ -119,8 +124,10 @@ class EventMasker:
             config: `[masking]` of the study.
             code_of_token: `[vocabulary]`, the number of each token's code.
             is_maskable: `[vocabulary]`, which tokens may be hidden, as `maskable_tokens` says.
+            each_alone: whether no sequence's masks may depend on the others of its batch.
         """
         self._config = config
+        self._each_alone = each_alone
         self._is_maskable = is_maskable
         self._code_of_token = code_of_token.astype(np.int64)
         self._num_tokens = int(code_of_token.size)
@@ -136,7 +143,8 @@ class EventMasker:
         episodes: NDArray[np.int64] | None,
         generator: np.random.Generator,
     ) -> MaskedBatch:
-        """Hide positions of `batch`; at least one where any may be.
+        """Hide positions of `batch`; at least one where any may be (`each_alone`: one of each
+        sequence).
 
         Args:
             batch: the stream; it stays as it is.
@@ -144,13 +152,17 @@ class EventMasker:
                 sequence and within 32 bits; not read unless `needs_episodes`.
             generator: all draws come from it.
         """
+        if batch.num_sequences == 0:
+            return MaskedBatch.of(batch, batch.tokens, batch.tokens)
         tokens, cu_seqlens = batch.tokens.numpy(), batch.cu_seqlens.numpy()
         is_event = self._is_maskable.take(tokens)
         draws = self._draws(tokens, episodes, cu_seqlens, generator)
         hidden = is_event & self._hidden(draws, is_event, episodes, cu_seqlens, generator)
+        if self._each_alone:
+            hidden |= _first_of_unhidden(draws, is_event, hidden, cu_seqlens)
+        elif not hidden.any() and is_event.any():
+            hidden = is_event & (draws == draws[is_event].min())
         chosen = np.flatnonzero(hidden)
-        if chosen.size == 0 and is_event.any():
-            chosen = np.flatnonzero(is_event & (draws == draws[is_event].min()))
         shown = tokens.copy()
         shown[chosen] = self._shown(tokens[chosen], draws[chosen], generator)
         stream = replace(batch, tokens=torch.from_numpy(shown))
@@ -191,7 +203,8 @@ class EventMasker:
         num_in_visits = int(np.count_nonzero(in_visit & is_event))
         num_others = int(np.count_nonzero(by_groups & is_event))
         wanted = rate * int(np.count_nonzero(is_event)) - num_in_visits
-        by_groups &= draws < _threshold(wanted / max(1, num_others))
+        chance = rate if self._each_alone else wanted / max(1, num_others)
+        by_groups &= draws < _threshold(chance)
         by_groups |= in_visit
         return by_groups
 
@@ -228,6 +241,21 @@ class EventMasker:
         swap = np.flatnonzero((fates >= masked) & (fates < swapped))
         shown[swap] = generator.integers(_NUM_SPECIAL, self._num_tokens, swap.size)
         return shown
+
+
+def _first_of_unhidden(
+    draws: NDArray[np.uint64],
+    is_event: NDArray[np.bool_],
+    hidden: NDArray[np.bool_],
+    cu_seqlens: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """In sequences with events and none hidden, the group of the lowest draw. `[tokens]`."""
+    starts, lengths = cu_seqlens[:-1], np.diff(cu_seqlens)
+    lacks = ~np.logical_or.reduceat(hidden, starts)
+    least = np.minimum.reduceat(np.where(is_event, draws, np.iinfo(np.uint64).max), starts)
+    found: NDArray[np.bool_] = draws == np.repeat(least, lengths)
+    found &= is_event & np.repeat(lacks, lengths)
+    return found
 
 
 _NO_VISIT = np.iinfo(np.int64).min

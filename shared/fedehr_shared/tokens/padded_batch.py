@@ -41,13 +41,8 @@ class PaddedBatch:
         longest = max(lengths, default=0)
         places = torch.arange(longest, device=batch.tokens.device)
         is_real = places < batch.cu_seqlens.diff()[:, None]
-        columns = []
-        for name in _FEATURES:
-            flat: torch.Tensor = getattr(batch, name)
-            rows = flat.new_zeros(len(lengths), longest)
-            rows[is_real] = flat
-            columns.append(rows)
-        return cls(lengths, *columns, is_real=is_real)
+        features = {name: _padded(getattr(batch, name), is_real) for name in _FEATURES}
+        return cls(lengths, **features, is_real=is_real)
 
     @property
     def num_subjects(self) -> int:
@@ -81,6 +76,12 @@ class PaddedBatch:
     def pinned(self) -> "PaddedBatch":
         """The same batch in page-locked memory, from which CUDA copies without waiting."""
         return PaddedBatch(self.lengths, *(getattr(self, name).pin_memory() for name in _TENSORS))
+
+
+def _padded(flat: torch.Tensor, is_real: torch.Tensor) -> torch.Tensor:
+    rows = flat.new_zeros(is_real.shape)
+    rows[is_real] = flat
+    return rows
 
 
 _TENSORS = tuple(field.name for field in fields(PaddedBatch) if field.name != "lengths")

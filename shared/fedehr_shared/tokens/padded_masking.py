@@ -64,7 +64,8 @@ class PaddedMaskedBatch:
         chosen, numbers = _chosen(cuts, most_places, generator)
         rows = np.repeat(np.arange(cuts.size - 1), np.diff(cuts))[chosen]
         counts = np.bincount(rows, minlength=cuts.size - 1)
-        shape = (cuts.size - 1, int(counts.max(initial=0)))
+        # One at least, of weight 0: a row whose window shows nothing that may be hidden.
+        shape = (cuts.size - 1, int(counts.max(initial=1)))
         index, targets = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         weights = np.zeros(shape, dtype=np.float32)
         starts = np.asarray(masked.batch.boundaries[:-1], dtype=np.int64)
@@ -97,7 +98,7 @@ class PaddedMaskedBatch:
     def _cut(self, subjects: range) -> "PaddedMaskedBatch":
         own = slice(subjects.start, subjects.stop)
         # Places rise with the weight: what no row of the piece has need not be computed.
-        most = int((self.weights[own] > 0).sum(dim=1).max())
+        most = max(1, int((self.weights[own] > 0).sum(dim=1).max()))
         return PaddedMaskedBatch(
             self.batch.cut(subjects),
             RowPlaces(self.hidden.index[own, :most]),

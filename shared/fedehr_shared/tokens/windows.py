@@ -118,7 +118,12 @@ def windows_before(
     return Windows(np.maximum(begins, low - (context - 1)), low)
 
 
-def epoch_windows(store: TokenStore, rows: NDArray[np.int64], context: int, epoch: int) -> Windows:
+def epoch_windows(
+    store: TokenStore,
+    rows: NDArray[np.int64],
+    context: int,
+    epoch: int | NDArray[np.int64],
+) -> Windows:
     """One window a subject for pre-training; over the epochs all of its tokens are seen.
 
     A record within `context - 1` tokens is one window. A longer one of n tokens has the
@@ -131,7 +136,8 @@ def epoch_windows(store: TokenStore, rows: NDArray[np.int64], context: int, epoc
         store: the tokens.
         rows: `[windows]`, the subjects' rows.
         context: the longest sequence, in tokens.
-        epoch: how often all subjects were seen before.
+        epoch: how often all subjects were seen before; or `[windows]`, a number for each, which
+            drawn at random draws one of its windows.
     """
     begins = np.asarray(store.offsets[rows], dtype=np.int64)
     num_tokens = np.asarray(store.offsets[rows + 1], dtype=np.int64) - begins
