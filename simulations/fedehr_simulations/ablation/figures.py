@@ -52,8 +52,8 @@ class RunFigures(KeptPart):
     """Of an objective that names events in another way, by its own rules: to be compared with
     nothing but itself."""
     probe: tuple[ProbeScore, ...]
-    pretraining_loss: tuple[Finite, ...]
-    """The federation's loss, one a round."""
+    pretraining_loss: tuple[Finite | None, ...]
+    """The federation's loss, one a round; None where the study withholds it."""
     passes: Finite | None
     """How often each record was learnt from; null where that depends on the site."""
     cpu_seconds: Annotated[Finite, Field(ge=0.0)]

@@ -16,11 +16,11 @@ def for_one_site(study: StudyConfig) -> StudyConfig:
 
 def train_alone(
     study: StudyConfig, site: SiteFolder, folder: Path, arm: str, work: Path
-) -> tuple[Path, tuple[float, ...]]:
+) -> tuple[Path, tuple[float | None, ...]]:
     """Run a one-site study in this process.
 
     Returns:
-        The run's folder, and the pre-training loss of each round.
+        The run's folder, and the pre-training loss of each round, None where it is withheld.
 
     Raises:
         FedehrError: the study could not go on.

@@ -44,12 +44,13 @@ class PieceResult:
         arm: the arm it belongs to.
         seed: the study's seed.
         predictions: by site, for its held-out examples.
-        pretraining_loss: one a round, empty where nothing was pre-trained.
+        pretraining_loss: one a round, None where sites withhold it; empty where nothing was
+            pre-trained.
         withheld: by site, why it has no predictions.
     """
 
     arm: str
     seed: int
     predictions: dict[str, SitePredictions]
-    pretraining_loss: tuple[float, ...] = ()
+    pretraining_loss: tuple[float | None, ...] = ()
     withheld: dict[str, str] = field(default_factory=dict)

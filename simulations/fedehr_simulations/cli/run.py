@@ -109,7 +109,7 @@ def _paths(out: Path) -> dict[str, str]:
 
 def _print_result(result: dict[str, Any], paths: dict[str, str]) -> None:
     console.out.print(f"{result['status']} with {len(result.get('sites', []))} site(s)")
-    losses = result.get("pretraining_loss") or []
+    losses = [loss for loss in result.get("pretraining_loss") or [] if loss is not None]
     if losses:
         beside = _beside(result.get("training", {}).get("pretraining", {}))
         console.out.print(f"pre-training loss: {losses[0]:.4f} -> {losses[-1]:.4f} nats{beside}")

@@ -46,7 +46,7 @@ class ArmOutcome:
     """
 
     probabilities: tuple[NDArray[np.float64], ...]
-    pretraining_losses: tuple[tuple[float, ...], ...] = ()
+    pretraining_losses: tuple[tuple[float | None, ...], ...] = ()
     missing: dict[str, str] = field(default_factory=dict)
     progress: list[dict[str, Any]] = field(default_factory=list)
 
@@ -138,10 +138,10 @@ def _arm_result(
     return ArmResult(tasks=tasks, pretraining_loss=_mean_losses(arm.pretraining_losses))
 
 
-def _mean_losses(losses: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
-    """Round by round, the mean over the models of an arm."""
-    by_round = zip_longest(*losses, fillvalue=np.nan)
-    return tuple(float(np.nanmean(values)) for values in by_round)
+def _mean_losses(losses: Sequence[tuple[float | None, ...]]) -> tuple[float | None, ...]:
+    """Round by round, the mean over the models of an arm; None where no site told."""
+    rounds = ([loss for loss in found if loss is not None] for found in zip_longest(*losses))
+    return tuple(float(np.mean(told)) if told else None for told in rounds)
 
 
 def _comparisons(
