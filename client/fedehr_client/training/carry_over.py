@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from fedehr_client.privacy.clipping_norm import ClippingNorm
 from fedehr_client.training.learning_history import LearningHistory
 from fedehr_client.training.local_state import LocalState, Tensors
 from fedehr_client.training.optimizer import load_moments, moments_of, set_state
@@ -15,6 +16,8 @@ from fedehr_shared.wire.payload import Arrays
 
 PRIVATE_VALUES = "private.values"
 """The name of the private bias in what a site keeps."""
+CLIPPING_NORM = "private.clipping_norm"
+"""The name of an adaptive clipping norm there."""
 _STEP, _FIRST, _SECOND = ".step", ".first", ".second"
 
 
@@ -22,8 +25,8 @@ _STEP, _FIRST, _SECOND = ".step", ".first", ".second"
 class CarryOver:
     """Moments by the study's `optimizer_state`, and a private bias, around one round.
 
-    A private bias is kept at the site in every case; its moments are, unless the study asks for
-    fresh ones.
+    A private bias and an adaptive clipping norm are kept at the site in every case; the bias's
+    moments are, unless the study asks for fresh ones.
 
     Attributes:
         config: the phase's settings.
@@ -31,6 +34,7 @@ class CarryOver:
         history: of the parameters, for averaged moments.
         averaged: moments that came with the weights, or None.
         local: where the site keeps its state; None: nowhere (a trial run).
+        clipping: of a private round.
     """
 
     config: OptimizationConfig
@@ -38,6 +42,7 @@ class CarryOver:
     history: LearningHistory
     averaged: Arrays | None
     local: LocalState | None
+    clipping: ClippingNorm | None = None
 
     def begin(
         self, optimizer: torch.optim.AdamW, model: nn.Module, bias: PrivateBias | None
@@ -56,6 +61,8 @@ class CarryOver:
         if bias is not None and PRIVATE_VALUES in kept:
             with torch.no_grad():
                 bias.values.copy_(kept[PRIVATE_VALUES])
+        if self.clipping is not None and CLIPPING_NORM in kept:
+            self.clipping.value = float(kept[CLIPPING_NORM])
         for name, parameter in self._kept_parameters(model, bias):
             if name + _STEP in kept:
                 set_state(
@@ -91,7 +98,12 @@ class CarryOver:
         return 0 if self.history.stays(name) else self.history.num_steps(name)
 
     def _keeps(self, model: nn.Module, bias: PrivateBias | None) -> bool:
-        return bias is not None or any(True for _ in self._kept_parameters(model, bias))
+        is_any = bias is not None or self._adapts
+        return is_any or any(True for _ in self._kept_parameters(model, bias))
+
+    @property
+    def _adapts(self) -> bool:
+        return self.clipping is not None and self.clipping.adapts
 
     def _kept_parameters(
         self, model: nn.Module, bias: PrivateBias | None
@@ -116,4 +128,6 @@ class CarryOver:
                 tensors[name + _SECOND] = state["exp_avg_sq"]
         if bias is not None:
             tensors[PRIVATE_VALUES] = bias.values
+        if self.clipping is not None and self.clipping.adapts:
+            tensors[CLIPPING_NORM] = torch.tensor(self.clipping.value, dtype=torch.float64)
         return tensors

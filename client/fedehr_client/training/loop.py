@@ -1,8 +1,10 @@
 """The optimizer steps of one round, whatever the phase."""
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +12,12 @@ from torch import nn
 
 from fedehr_client.compute.prepare import prepare_model
 from fedehr_client.compute.token_budget import TokenBudget
+from fedehr_client.privacy.clipping_norm import ClippingNorm
+from fedehr_client.privacy.listening import listening
+from fedehr_client.privacy.mechanism import Mechanism
+from fedehr_client.privacy.precision import private_compute
+from fedehr_client.privacy.private_step import PrivateStepTaker
+from fedehr_client.privacy.randomness import PrivateRandomness
 from fedehr_client.training.carry_over import CarryOver
 from fedehr_client.training.divergence import update_error
 from fedehr_client.training.learning_history import LearningHistory
@@ -41,6 +49,7 @@ class RoundTrainer:
         *,
         private_bias: PrivateBias | None = None,
         tuning: TuningPlan | None = None,
+        mechanism: Mechanism | None = None,
     ) -> None:
         """`model` holds the round's first weights.
 
@@ -50,11 +59,13 @@ class RoundTrainer:
             rate_factor: by a parameter's name, what its rate is scaled by; 0 freezes it.
             private_bias: the site's, trained beside the model at the full rate.
             tuning: which of the phase's rounds train what; None: all train everything.
+            mechanism: of a private round; None: gradients are clipped over a batch, without noise.
         """
         self._model = model
         self._config = config
         self._bias = private_bias
         self._tuning = tuning
+        self._clipping = ClippingNorm(mechanism) if mechanism else None
         members: dict[tuple[float, int], list[nn.Parameter]] = {}
         shared: list[nn.Parameter] = []
         own: list[nn.Parameter] = []
@@ -92,7 +103,8 @@ class RoundTrainer:
             context: the round.
             make_batch: a step's batch on the CPU, by the step's number counted from the
                 phase's first round. Called in a thread of its own, ahead of the step.
-            loss_of: the loss of a batch, which is on the round's device.
+            loss_of: the loss of a batch, which is on the round's device; in a private round
+                `[subjects]`, the loss of each.
             plan: of the round; None: `steps_per_round` steps, whatever the subjects.
             budget: tokens at once; None: as `context.compute` has it.
 
@@ -103,19 +115,22 @@ class RoundTrainer:
             DataError: what the site keeps cannot be written.
         """
         plan = plan or _plan_without_subjects(self._config, context.round_number)
+        if self._clipping is not None:
+            context = replace(context, compute=private_compute(context.compute))
         carried = CarryOver(
             self._config,
             context.round_number,
             LearningHistory(plan, context.round_number, self._tuning),
             context.moments,
             context.local_state,
+            self._clipping,
         )
         carried.begin(self._optimizer, self._model, self._bias)
         prepare_model(self._model, context.compute)
         self._model.train()
-        taker = self._step_taker(context, loss_of, budget)
         began = time.monotonic()
-        results = self._take_steps(taker, plan, _pinning(make_batch, context.device), context)
+        with self._step_taker(context, loss_of, budget) as taker:
+            results = self._take_steps(taker, plan, _pinning(make_batch, context.device), context)
         seconds = time.monotonic() - began
         update = _update(self._model, context.weights)
         return RoundResult(
@@ -130,26 +145,42 @@ class RoundTrainer:
             seconds=seconds,
         )
 
+    @contextmanager
     def _step_taker(
         self,
         context: RoundContext,
         loss_of: Callable[[Batch], torch.Tensor],
         budget: TokenBudget | None,
-    ) -> StepTaker[Batch]:
+    ) -> Iterator[StepTaker[Batch] | PrivateStepTaker[Any]]:
+        budget = budget or TokenBudget(context.compute.token_budget)
         weight = self._config.proximal_weight
-        return StepTaker(
-            self._optimizer,
-            loss_of,
-            context.compute,
-            budget or TokenBudget(context.compute.token_budget),
-            clipped=self._clipped,
-            max_grad_norm=self._config.max_grad_norm,
-            proximal=ProximalTerm(self._model.parameters(), weight) if weight else None,
-        )
+        proximal = ProximalTerm(self._model.parameters(), weight) if weight else None
+        if self._clipping is None:
+            yield StepTaker(
+                self._optimizer,
+                loss_of,
+                context.compute,
+                budget,
+                clipped=self._clipped,
+                max_grad_norm=self._config.max_grad_norm,
+                proximal=proximal,
+            )
+            return
+        with listening(self._model) as gradients:
+            yield PrivateStepTaker(
+                self._optimizer,
+                loss_of,
+                context.compute,
+                budget,
+                gradients=gradients,
+                clipping=self._clipping,
+                randomness=context.randomness or PrivateRandomness(),
+                proximal=proximal,
+            )
 
     def _take_steps(
         self,
-        taker: StepTaker[Batch],
+        taker: StepTaker[Batch] | PrivateStepTaker[Any],
         plan: RoundPlan,
         make_batch: Callable[[int], Batch],
         context: RoundContext,

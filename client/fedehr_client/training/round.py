@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from fedehr_client.compute.compute import Compute
+from fedehr_client.privacy.randomness import PrivateRandomness
 from fedehr_client.training.local_parts import LocalParts
 from fedehr_client.training.local_state import LocalState
 from fedehr_client.training.step_numbers import StepObserver
@@ -32,6 +33,7 @@ class RoundContext:
         local_parts: where it keeps its own parts of the model; None: nowhere.
         work: the site's private folder, which remembers token budgets; None: nothing does.
         observe: told the numbers of each step, at the site; None: nobody watches.
+        randomness: of a private round; None: a fresh one. Tests alone give their own.
     """
 
     study: StudyConfig
@@ -47,6 +49,7 @@ class RoundContext:
     local_parts: LocalParts | None = None
     work: Path | None = None
     observe: StepObserver | None = None
+    randomness: PrivateRandomness | None = None
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,1 @@
+"""Noise in training: each subject's gradient clipped, the sum of them made uncertain."""

@@ -1,0 +1,40 @@
+"""`GhostGradients`: subjects' norms without their gradients, for many trained parameters."""
+
+import torch
+from opacus.grad_sample.grad_sample_module_fast_gradient_clipping import (
+    GradSampleHooksFastGradientClipping,
+)
+from torch import nn
+
+from fedehr_client.privacy.subject_gradients import SubjectGradients, clip_factors, norms_over
+
+
+class GhostGradients(SubjectGradients):
+    """Opacus' ghost clipping (Li et al. 2022, "Large Language Models Can Be Strong
+    Differentially Private Learners"): a first backward pass finds each subject's norm, a second
+    one the gradient of the losses, each scaled by its subject's factor."""
+
+    def __init__(self, model: nn.Module) -> None:
+        hooks = GradSampleHooksFastGradientClipping(model, loss_reduction="sum", strict=True)
+        super().__init__(model, hooks)
+
+    def add(self, losses: torch.Tensor, clip: float) -> torch.Tensor | None:
+        """As `SubjectGradients.add`; None only where there are several subjects."""
+        torch.autograd.grad(losses.sum(), self.parameters, retain_graph=True, allow_unused=True)
+        norms = norms_over(
+            [
+                self.seen(name, getattr(parameter, "_norm_sample", None), losses.numel())
+                for name, parameter in self.named
+            ]
+        )
+        if not bool(norms.isfinite().all()):
+            return norms if losses.numel() == 1 else None
+        self.hooks.disable_hooks()
+        try:
+            weighted = (losses * clip_factors(norms, clip)).sum()
+            gradients = torch.autograd.grad(weighted, self.parameters)
+        finally:
+            self.hooks.enable_hooks()
+        for total, gradient in zip(self.sums, gradients, strict=True):
+            total.add_(gradient)
+        return norms
