@@ -60,13 +60,14 @@ class PaddedBatch:
         return min(self.lengths, default=0) < self.tokens.shape[1]
 
     def cut(self, subjects: range) -> "PaddedBatch":
-        """Some neighboring rows, only as long as the longest of them; views, no copies."""
+        """Some neighboring rows, only as long as the longest of them."""
         lengths = self.lengths[subjects.start : subjects.stop]
         longest = max(lengths, default=0)
         columns = (
             getattr(self, name)[subjects.start : subjects.stop, :longest] for name in _TENSORS
         )
-        return PaddedBatch(lengths, *columns)
+        # Opacus' norms of an embedding view the indices as one column, which strides forbid.
+        return PaddedBatch(lengths, *(column.contiguous() for column in columns))
 
     def to(self, device: torch.device) -> "PaddedBatch":
         """The same batch on `device`; a pinned one is copied while the processor goes on."""
