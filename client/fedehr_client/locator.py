@@ -3,18 +3,20 @@
 In a hospital's node `FEDEHR_SITE_FILE` names its `site.toml`. In a simulation, where many
 sites share one machine, `FEDEHR_SITES_FOLDER` names a federation folder, `FEDEHR_WORK_FOLDER`
 a private scratch folder, and the engine's partition number picks the site by sorted name;
-`FEDEHR_COMPUTE` may hold the `[compute]` section of all of them, as JSON.
+`FEDEHR_COMPUTE` and `FEDEHR_CEILINGS` may hold the `[compute]` and the `[ceilings]` section of
+all of them, as JSON; `FEDEHR_MIN_CELL` goes before the `min_cell` of the latter.
 No message field ever names a path.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedehr_client.compute.config import ComputeConfig
-from fedehr_client.site import DEFAULT_MIN_CELL, SiteConfig
-from fedehr_shared.config.section import parse
+from fedehr_client.ledger.ceiling import Ceiling
+from fedehr_client.site import CeilingsConfig, SiteConfig
+from fedehr_shared.config.section import AnySection, parse
 from fedehr_shared.errors import ConfigError, DataError
 from fedehr_shared.meds.folder import FederationFolder, SiteFolder
 
@@ -24,6 +26,7 @@ WORK_FOLDER = "FEDEHR_WORK_FOLDER"
 NUM_THREADS = "FEDEHR_NUM_THREADS"
 MIN_CELL = "FEDEHR_MIN_CELL"
 COMPUTE = "FEDEHR_COMPUTE"
+CEILINGS = "FEDEHR_CEILINGS"
 PARTITION = "partition-id"
 LOCAL_PARTS_FOLDER = "local_parts"
 """In a site's work folder: the parts of models that each site has for itself, study by study."""
@@ -41,6 +44,8 @@ class SiteLocation:
     """The site's floor, in subjects."""
     compute: ComputeConfig
     """What it computes with."""
+    ceiling: Ceiling = field(default_factory=Ceiling)
+    """What it lets studies spend of its subjects' privacy."""
 
 
 class SiteLocator:
@@ -76,6 +81,7 @@ def _from_site_file(path: Path, environ: Mapping[str, str]) -> SiteLocation:
         work=site.work,
         min_cell=config.ceilings.min_cell,
         compute=_with_threads(config.compute, environ),
+        ceiling=config.ceilings.ceiling,
     )
 
 
@@ -95,12 +101,14 @@ def _from_partition(environ: Mapping[str, str], node_config: Mapping[str, object
             "Start as many nodes as there are sites."
         )
     records = sites[partition]
+    ceilings = _section(environ, CEILINGS, CeilingsConfig)
     return SiteLocation(
         name=records.name,
         records=records,
         work=Path(environ[WORK_FOLDER]) / records.name,
-        min_cell=_optional_count(environ, MIN_CELL) or DEFAULT_MIN_CELL,
+        min_cell=_optional_count(environ, MIN_CELL) or ceilings.min_cell,
         compute=_with_threads(compute_of(environ), environ),
+        ceiling=ceilings.ceiling,
     )
 
 
@@ -110,16 +118,21 @@ def compute_of(environ: Mapping[str, str]) -> ComputeConfig:
     Raises:
         ConfigError: `FEDEHR_COMPUTE` is no JSON, or holds a wrong key.
     """
-    text = environ.get(COMPUTE, "").strip()
+    return _section(environ, COMPUTE, ComputeConfig)
+
+
+def _section(environ: Mapping[str, str], name: str, kind: type[AnySection]) -> AnySection:
+    text = environ.get(name, "").strip()
     if not text:
-        return ComputeConfig()
+        return kind()
     try:
         values = json.loads(text)
     except ValueError as error:
         raise ConfigError(
-            f"{COMPUTE} is not valid JSON ({error}). Unset it; use `fedehr-sim run --compute FILE`."
+            f"{name} is not valid JSON ({error}). Unset it, or mend it: it holds a section of a "
+            "site file."
         ) from error
-    return parse(values, ComputeConfig, COMPUTE)
+    return parse(values, kind, name)
 
 
 def _with_threads(compute: ComputeConfig, environ: Mapping[str, str]) -> ComputeConfig:

@@ -13,7 +13,7 @@ def write_private(file: Path, content: bytes) -> None:
         OSError: it cannot be written; then it is as it was.
     """
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
+    partial = file.with_name(f".partial.{file.name}")
     partial.unlink(missing_ok=True)
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

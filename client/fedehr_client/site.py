@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from fedehr_client.compute.config import ComputeConfig
+from fedehr_client.ledger.ceiling import Ceiling
 from fedehr_shared.config.name import Name
 from fedehr_shared.config.section import Section, read_toml
 
@@ -33,6 +34,18 @@ class CeilingsConfig(Section):
 
     min_cell: Annotated[int, Field(ge=2, le=1_000)] = DEFAULT_MIN_CELL
     """The site's floor; a study that asks for less is refused."""
+    subject_epsilon: Annotated[float, Field(ge=0, le=1_000)] | None = None
+    """What all studies of these records may spend together of each subject's privacy; what would
+    pass it is refused. Left out, what is spent is written down and nothing is refused."""
+    subject_delta: Annotated[float, Field(ge=1e-12, lt=0.01)] = 1e-5
+    """The delta at which that epsilon is reckoned: well below one in the number of subjects."""
+    require_privacy: bool = False
+    """Refuse studies whose training adds no noise here, in any of its phases."""
+
+    @property
+    def ceiling(self) -> Ceiling:
+        """The part of them that is about privacy spent."""
+        return Ceiling(self.subject_epsilon, self.subject_delta, self.require_privacy)
 
 
 class ConnectionConfig(Section):

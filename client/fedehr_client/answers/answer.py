@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from fedehr_client.answers.base_store import BaseStore
 from fedehr_client.answers.evaluation import TuningSplit, evaluation_report, tuning_auroc
-from fedehr_client.answers.site_data import SiteData, keep_vocabulary
+from fedehr_client.answers.kept_answer import KeptAnswer
+from fedehr_client.answers.site_data import SiteData, keep_vocabulary, records_fingerprint
+from fedehr_client.answers.study_gate import StudyGate
 from fedehr_client.answers.task_numbers import label_numbers, tuning_losses
 from fedehr_client.answers.told_report import told_report
 from fedehr_client.compute.compute import choose_compute
@@ -25,7 +27,7 @@ from fedehr_client.training.prediction import predict
 from fedehr_client.training.pretraining import pretrain_round
 from fedehr_client.vocabulary.answer import VocabularyAnswer
 from fedehr_shared.cells import told_count
-from fedehr_shared.errors import PolicyError, WireError
+from fedehr_shared.errors import WireError
 from fedehr_shared.meds.schema import HELD_OUT, TUNING
 from fedehr_shared.model.tuning.plan import TuningPlan
 from fedehr_shared.tokens.back_off import BackOffShares
@@ -39,28 +41,46 @@ def answer(work: Work, location: SiteLocation) -> Payload:
     """Do what the coordinator asks, within what the site allows.
 
     Raises:
-        PolicyError: the study's `min_cell` is below the site's.
+        PolicyError: the site file excludes the study.
+        BudgetError: it would pass the site's budget of privacy.
         FedehrError: whatever else goes wrong; the transport sends its code alone.
     """
-    if work.study.vocabulary.min_cell < location.min_cell:
-        raise PolicyError(
-            f"the study asks for min_cell = {work.study.vocabulary.min_cell}, this site's floor "
-            f"is {location.min_cell}. Raise [vocabulary] min_cell in the study."
-        )
+    gate = StudyGate(work.study, location)
+    gate.require_allowed()
     if location.compute.num_threads:
         torch.set_num_threads(location.compute.num_threads)
-    local_parts = LocalParts(location.work, work.study, work.vocabulary_digest)
     if work.id.phase == "vocabulary":
-        # A study begins here. What a run of it that was broken off left is of other weights.
-        forget_study(location.work, work.study.digest)
-        forget_error_feedback(location.work, work.study.digest)
-        local_parts.forget_rounds()
-        return VocabularyAnswer(work.study, location).payload()
+        return _vocabulary(work, location, gate)
+    kept = KeptAnswer(location.work, work, site=_site_state(location))
+    kept.forget_others()
     _require_agreed(work)
+    if not work.study.privacy.is_private(work.id.phase):
+        return _payload(work, location, gate)
+    with kept.alone():
+        payload = kept.find()
+        if payload is None:
+            payload = _payload(work, location, gate)
+            kept.keep(payload)
+    return payload
+
+
+def _vocabulary(work: Work, location: SiteLocation, gate: StudyGate) -> Payload:
+    """A study begins here. What a run of it that was broken off left is of other weights; an
+    answer that was kept names its own, and what it needs beside it."""
+    asked = VocabularyAnswer(work.study, location, charge=gate.charge_vocabulary)
+    gate.begin(is_vocabulary_drawn=asked.is_drawn)
+    forget_study(location.work, work.study.digest)
+    forget_error_feedback(location.work, work.study.digest)
+    LocalParts(location.work, work.study, work.vocabulary_digest).forget_rounds()
+    return asked.payload()
+
+
+def _payload(work: Work, location: SiteLocation, gate: StudyGate) -> Payload:
+    local_parts = LocalParts(location.work, work.study, work.vocabulary_digest)
     vocabulary = keep_vocabulary(location.work, work.vocabulary_digest, work.vocabulary_json)
     data = SiteData(location, work.study, vocabulary)
     context = _context(work, location, data, local_parts)
-    report = _REPORTS[work.id.phase](context, data)
+    report = _REPORTS[work.id.phase](context, data, gate)
     if isinstance(report, TrainReport):
         told = told_report(report, work.study, work.id.phase, data.min_cell)
         report = ErrorFeedback(location.work, work).payload(told)
@@ -75,7 +95,18 @@ def answer(work: Work, location: SiteLocation) -> Payload:
         )
     if work.id.phase == "evaluation":
         local_parts.keep_final()
+        gate.end()
     return report
+
+
+def _site_state(location: SiteLocation) -> str:
+    """Names the records and the floor that an answer rests on."""
+    try:
+        records = records_fingerprint(location.records)
+    except OSError:
+        # Then nothing is kept either: whoever reads the records says what is wrong.
+        records = ""
+    return f"{records} {location.min_cell}"
 
 
 def _context(
@@ -100,8 +131,9 @@ def _context(
     )
 
 
-def _pretrain(context: RoundContext, data: SiteData) -> TrainReport:
+def _pretrain(context: RoundContext, data: SiteData, gate: StudyGate) -> TrainReport:
     subjects = data.pretraining()
+    gate.charge_round("pretraining", context.round_number)
     result = pretrain_round(context, subjects)
     metrics = _shares(data.store.back_off)
     # The other losses are of something else than of naming events.
@@ -111,7 +143,7 @@ def _pretrain(context: RoundContext, data: SiteData) -> TrainReport:
     return _train_report(context, subjects.rows.size, data.min_cell, result, metrics)
 
 
-def _finetune(context: RoundContext, data: SiteData) -> TrainReport:
+def _finetune(context: RoundContext, data: SiteData, gate: StudyGate) -> TrainReport:
     """Score the weights received on the tuning split, then train on the train split."""
     examples, tuning = data.training_examples(), data.examples(TUNING)
     study = context.study
@@ -122,6 +154,7 @@ def _finetune(context: RoundContext, data: SiteData) -> TrainReport:
     metrics = tuning_auroc(study, tuning, scores, data.min_cell)
     metrics |= tuning_losses(study, tuning, scores, context.balance, data.min_cell)
     metrics |= label_numbers(study, examples, rows >= 0, data.min_cell)
+    gate.charge_round("finetuning", context.round_number)
     trained = finetune_round(context, data.store, examples)
     if context.local_parts is not None:
         context.local_parts.keep(context.round_number, context.weights, trained.update)
@@ -130,7 +163,7 @@ def _finetune(context: RoundContext, data: SiteData) -> TrainReport:
     return _train_report(context, num_subjects, data.min_cell, result, metrics)
 
 
-def _evaluate(context: RoundContext, data: SiteData) -> Payload:
+def _evaluate(context: RoundContext, data: SiteData, gate: StudyGate) -> Payload:
     held_out, study = data.examples(HELD_OUT), context.study
     tuning = None
     if study.evaluation.calibration != "none":
@@ -148,7 +181,7 @@ def _evaluate(context: RoundContext, data: SiteData) -> Payload:
     return report.to_payload()
 
 
-_REPORTS: dict[str, Callable[[RoundContext, SiteData], TrainReport | Payload]] = {
+_REPORTS: dict[str, Callable[[RoundContext, SiteData, StudyGate], TrainReport | Payload]] = {
     "pretraining": _pretrain,
     "finetuning": _finetune,
     "evaluation": _evaluate,

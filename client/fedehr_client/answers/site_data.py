@@ -16,6 +16,7 @@ from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import DataError, TooFewSubjectsError, VocabularyMissingError, WireError
 from fedehr_shared.meds.code_table import read_codes
 from fedehr_shared.meds.event_stream import stream_events
+from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.reader import Labels, read_splits
 from fedehr_shared.meds.schema import TRAIN
 from fedehr_shared.tokens.build_lock import build_lock
@@ -36,7 +37,7 @@ class SiteData:
         self._code_of_token = vocabulary.code_of_token
         self._is_maskable = maskable_tokens(vocabulary)
         self.num_tokens = vocabulary.num_tokens
-        self._records = self._fingerprint()
+        self._records = records_fingerprint(self._site)
         self.store = self._open_store(location.work, vocabulary)
 
     def pretraining(self) -> PretrainingData:
@@ -97,7 +98,7 @@ class SiteData:
     @property
     def is_outdated(self) -> bool:
         """Whether the site's records were written again since, by an import or an erasure."""
-        return self._fingerprint() != self._records
+        return records_fingerprint(self._site) != self._records
 
     def _require(self, num: int, what: str) -> None:
         if num < self.min_cell:
@@ -142,13 +143,18 @@ class SiteData:
             )
         return store
 
-    def _fingerprint(self) -> str:
-        """Changes when the site's files are written again."""
-        digest = hashlib.sha256()
-        for file in [*self._site.data_files, self._site.codes_file]:
-            status = os.stat(file)
-            digest.update(f"{file.name}:{status.st_size}:{status.st_mtime_ns};".encode())
-        return digest.hexdigest()
+
+def records_fingerprint(site: SiteFolder) -> str:
+    """Changes when the site's events or codes are written again.
+
+    Raises:
+        OSError: they cannot be found.
+    """
+    digest = hashlib.sha256()
+    for file in [*site.data_files, site.codes_file]:
+        status = os.stat(file)
+        digest.update(f"{file.name}:{status.st_size}:{status.st_mtime_ns};".encode())
+    return digest.hexdigest()
 
 
 def keep_vocabulary(work: Path, digest: str, text: str) -> Vocabulary:

@@ -13,7 +13,18 @@ from fedehr_client.erasure.table import sync
 from fedehr_shared.errors import DataError
 from fedehr_shared.tokens.build_lock import build_lock
 
-_ARRAYS = frozenset({".npy", ".npz", ".parquet", ".arrow", ".feather", ".duckdb", ".safetensors"})
+_ARRAYS = frozenset(
+    {
+        ".npy",
+        ".npz",
+        ".parquet",
+        ".arrow",
+        ".feather",
+        ".duckdb",
+        ".safetensors",
+        ".answer",
+    }
+)
 """Files of these kinds in a work folder hold rows of subjects, or sums over them. Ledgers,
 reports, receipts and vocabularies are JSON, and stay."""
 _MANIFEST = "manifest.json"

@@ -21,7 +21,7 @@ from fedehr_shared.wire.payload import Arrays, Payload
 from fedehr_shared.wire.reports import TrainReport
 from fedehr_shared.wire.work import Work
 
-_FOLDER = "rounding_loss"
+FOLDER_NAME = "rounding_loss"
 
 
 class ErrorFeedback:
@@ -38,7 +38,7 @@ class ErrorFeedback:
         study = work.study
         self._restarts = study.finetuning.tuning == "lora" and study.lora.restarts
         self._local = LocalState(
-            work_folder, work.study.digest, work.id.phase, work.vocabulary_digest, folder=_FOLDER
+            work_folder, work.study.digest, work.id.phase, work.vocabulary_digest, folder=FOLDER_NAME
         )
 
     def payload(self, report: TrainReport) -> Payload:
@@ -80,7 +80,7 @@ def forget_error_feedback(work_folder: Path, study: str) -> None:
     Raises:
         DataError: they cannot be removed.
     """
-    forget_study(work_folder, study, folder=_FOLDER)
+    forget_study(work_folder, study, folder=FOLDER_NAME)
 
 
 def _sums(update: Arrays, kept: Arrays) -> Arrays:

@@ -19,7 +19,7 @@ from fedehr_shared.model.tuning.plan import TuningPlan
 from fedehr_shared.wire.payload import Arrays
 from fedehr_shared.wire.work import WorkId
 
-_ROUNDS_FOLDER = "local_rounds"
+ROUNDS_FOLDER = "local_rounds"
 _FINAL = 1
 
 
@@ -42,7 +42,7 @@ class LocalParts:
         self._study = study
         self._plan = TuningPlan.of(study)
         self._rounds = LocalState(
-            work, study.digest, "finetuning", vocabulary, folder=_ROUNDS_FOLDER
+            work, study.digest, "finetuning", vocabulary, folder=ROUNDS_FOLDER
         )
         # Not only of the latest studies: a hospital may score with an old one.
         self._final = LocalState(
@@ -110,7 +110,7 @@ class LocalParts:
         Raises:
             DataError: they cannot be removed.
         """
-        forget_study(self._work, self._study.digest, folder=_ROUNDS_FOLDER)
+        forget_study(self._work, self._study.digest, folder=ROUNDS_FOLDER)
 
     @property
     def _after_last(self) -> int:

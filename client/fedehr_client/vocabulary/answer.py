@@ -2,12 +2,12 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import replace
 
 from fedehr_client.label_counts import count_labels, count_outcomes
 from fedehr_client.locator import SiteLocation
 from fedehr_client.tasks.cohort import held_tasks
-from fedehr_client.vocabulary.charge import charge
 from fedehr_client.vocabulary.kept_report import KeptReports
 from fedehr_client.vocabulary.noise import NoiseBounds
 from fedehr_client.vocabulary.sent import write_sent
@@ -36,14 +36,32 @@ class VocabularyAnswer:
     """What one site answers to one study."""
 
     def __init__(
-        self, study: StudyConfig, location: SiteLocation, noise: NoiseSource | None = None
+        self,
+        study: StudyConfig,
+        location: SiteLocation,
+        noise: NoiseSource | None = None,
+        *,
+        charge: Callable[[], None],
     ) -> None:
-        """`noise` is for tests; a study's noise is the operating system's entropy."""
+        """Nothing is counted or drawn yet.
+
+        Args:
+            study: the study.
+            location: the site.
+            noise: for tests; a study's noise is the operating system's entropy.
+            charge: puts down what the noise costs, on the disk, before it is drawn.
+        """
         self._study = study
         self._location = location
         self._min_cell = cell_of(study.vocabulary.min_cell, location.min_cell)
+        self._charge = charge
         self._noise = SystemNoise() if noise is None else noise
         self._records = read_site(location.records, location.name)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a noisy report of these records is kept, which is sent again as it is."""
+        return bool(self._study.vocabulary.noise_epsilon) and self._kept().find() is not None
 
     def payload(self) -> Payload:
         """The answer; what is in it stands in `<work>/sent` when this returns.
@@ -76,16 +94,18 @@ class VocabularyAnswer:
         )
 
     def _noisy_payload(self, spent: NoiseSpent) -> Payload:
-        records = self._fingerprint()
-        kept = KeptReports(self._location.work, self._study.digest, records)
+        kept = self._kept()
         with kept.alone():
             payload = kept.find()
             if payload is None:
                 # Charged first: a crash after the draw must not leave it free.
-                charge(self._location.work, self._study.digest, records, spent)
+                self._charge()
                 payload = report_to_payload(self._noisy_report(spent))
                 kept.keep(payload)
         return payload
+
+    def _kept(self) -> KeptReports:
+        return KeptReports(self._location.work, self._study.digest, self._fingerprint())
 
     def _noisy_report(self, spent: NoiseSpent) -> VocabularyReport:
         config = self._study.vocabulary.model_copy(update={"min_cell": self._min_cell})

@@ -1,6 +1,7 @@
 """The first phase's answer at a site: written down, charged once, never drawn twice."""
 
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,9 +13,13 @@ import pytest
 
 from fedehr_client.answers.answer import answer
 from fedehr_client.answers.site_data import SiteData
+from fedehr_client.answers.study_gate import StudyGate
 from fedehr_client.compute.config import ComputeConfig
+from fedehr_client.ledger.entry import Reserved
+from fedehr_client.ledger.ledger import Ledger
 from fedehr_client.locator import SiteLocation
 from fedehr_client.vocabulary.answer import VocabularyAnswer
+from fedehr_client.vocabulary.noisy_histogram import NUM_LEVELS
 from fedehr_shared.errors import DataError, MissingTaskError, WireError
 from fedehr_shared.vocabulary.build import build_vocabulary
 from fedehr_shared.vocabulary.grid import value_at
@@ -33,10 +38,14 @@ def location(copied_hospitals: Any, tmp_path: Path) -> SiteLocation:
     return SiteLocation(site.name, site, tmp_path / "work", 5, ONE_THREAD)
 
 
-def _spent(location: SiteLocation) -> list[dict[str, Any]]:
-    file = location.work / "privacy" / "spent.jsonl"
-    lines = file.read_text().splitlines() if file.exists() else []
-    return [json.loads(line) for line in lines]
+def _asked(study: Any, location: SiteLocation, noise: Any = None) -> VocabularyAnswer:
+    gate = StudyGate(study, location)
+    return VocabularyAnswer(study, location, noise, charge=gate.charge_vocabulary)
+
+
+def _spent(location: SiteLocation) -> list[Reserved]:
+    entries = Ledger(location.work, location.ceiling, location.name).entries()
+    return [entry for entry in entries if isinstance(entry, Reserved)]
 
 
 def _sent(location: SiteLocation, study: Any) -> dict[str, Any]:
@@ -50,7 +59,7 @@ def test_what_is_sent_stands_in_a_file(
     make_study: Callable[..., Any], location: SiteLocation, noise: dict[str, float]
 ) -> None:
     study = make_study(vocabulary=noise)
-    report = report_from_payload(VocabularyAnswer(study, location).payload())
+    report = report_from_payload(_asked(study, location).payload())
     sent = _sent(location, study)
     assert (sent["study"], sent["site"]) == (study.digest, location.name)
     assert sent["num_subjects"] == report.num_subjects
@@ -75,8 +84,8 @@ def test_a_report_without_noise_costs_nothing_and_is_the_same_again(
     make_study: Callable[..., Any], location: SiteLocation
 ) -> None:
     study = make_study()
-    first = VocabularyAnswer(study, location).payload()
-    assert VocabularyAnswer(study, location).payload() == first
+    first = _asked(study, location).payload()
+    assert _asked(study, location).payload() == first
     assert _spent(location) == []
 
 
@@ -84,34 +93,36 @@ def test_a_noisy_report_is_charged_once_and_sent_again_as_it_was(
     make_study: Callable[..., Any], location: SiteLocation
 ) -> None:
     study = make_study(vocabulary=NOISE)
-    first = VocabularyAnswer(study, location).payload()
-    again = VocabularyAnswer(study, location).payload()
+    first = _asked(study, location).payload()
+    again = _asked(study, location).payload()
     assert again == first
     (line,) = _spent(location)
     noise = report_from_payload(first).noise
     assert noise is not None
-    assert line["study"] == study.digest
-    assert (line["phase"], line["mechanism"]) == ("vocabulary", "gaussian")
-    assert (line["subject_epsilon"], line["delta"]) == (20.0, 1e-6)
-    assert line["sigma"] == noise.sigma
+    assert (line.study, line.phase, line.round) == (study.digest, "vocabulary", 1)
+    cells = study.vocabulary.max_codes_per_subject * (1 + NUM_LEVELS)
+    sensitivity = math.sqrt(cells + len(study.finetuning.tasks))
+    assert line.steps.noise_multiplier == pytest.approx(noise.sigma / sensitivity)
+    assert (line.steps.sample_rate, line.steps.num_steps) == (1.0, 1)
+    assert (line.delta, line.naming_delta) == (1e-6, 5e-7)
 
 
 def test_another_study_other_records_or_a_lost_report_cost_again(
     make_study: Callable[..., Any], location: SiteLocation
 ) -> None:
     study = make_study(vocabulary=NOISE)
-    first = VocabularyAnswer(study, location).payload()
-    VocabularyAnswer(study.with_seed(1), location).payload()
+    first = _asked(study, location).payload()
+    _asked(study.with_seed(1), location).payload()
     assert len(_spent(location)) == 2
     status = os.stat(location.records.splits_file)
     os.utime(location.records.splits_file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    changed = VocabularyAnswer(study, location).payload()
+    changed = _asked(study, location).payload()
     assert len(_spent(location)) == 3
     assert changed != first
     for file in (location.work / "vocabulary").glob("*.json"):
         file.unlink()
-    VocabularyAnswer(study, location).payload()
-    assert [line["subject_epsilon"] for line in _spent(location)] == [20.0] * 4
+    _asked(study, location).payload()
+    assert [line.delta for line in _spent(location)] == [1e-6] * 4
 
 
 def test_two_sites_with_the_same_records_draw_other_noise(
@@ -119,7 +130,7 @@ def test_two_sites_with_the_same_records_draw_other_noise(
 ) -> None:
     study = make_study(vocabulary=NOISE)
     twin = replace(location, work=tmp_path / "twin")
-    one, other = (VocabularyAnswer(study, at).payload() for at in (location, twin))
+    one, other = (_asked(study, at).payload() for at in (location, twin))
     assert one.values["report"] == other.values["report"]
     assert one.values["codes"] != other.values["codes"]
 
@@ -134,7 +145,7 @@ def test_a_charge_stands_before_anything_can_fail(
         random = standard_normal
 
     with pytest.raises(RuntimeError):
-        VocabularyAnswer(make_study(vocabulary=NOISE), location, Broken()).payload()
+        _asked(make_study(vocabulary=NOISE), location, Broken()).payload()
     assert len(_spent(location)) == 1
 
 
@@ -145,33 +156,21 @@ def test_what_cannot_be_written_down_does_not_leave(
     (location.work / "privacy").write_text("in the way")
     (location.work / "sent").write_text("in the way")
     with pytest.raises(DataError, match="account of privacy"):
-        VocabularyAnswer(make_study(vocabulary=NOISE), location).payload()
+        _asked(make_study(vocabulary=NOISE), location).payload()
     with pytest.raises(DataError, match="copy of what is sent"):
-        VocabularyAnswer(make_study(), location).payload()
+        _asked(make_study(), location).payload()
 
 
 def test_a_damaged_report_is_for_a_person_to_remove(
     make_study: Callable[..., Any], location: SiteLocation
 ) -> None:
     study = make_study(vocabulary=NOISE)
-    VocabularyAnswer(study, location).payload()
+    _asked(study, location).payload()
     (kept,) = (location.work / "vocabulary").glob("*.json")
     kept.write_text("{")
     with pytest.raises(DataError, match="charges the subjects again"):
-        VocabularyAnswer(study, location).payload()
+        _asked(study, location).payload()
     assert len(_spent(location)) == 1
-
-
-def test_a_torn_line_of_the_account_swallows_no_charge(
-    make_study: Callable[..., Any], location: SiteLocation
-) -> None:
-    file = location.work / "privacy" / "spent.jsonl"
-    file.parent.mkdir(parents=True)
-    file.write_text('{"time": "2026-')
-    VocabularyAnswer(make_study(vocabulary=NOISE), location).payload()
-    torn, line = file.read_text().splitlines()
-    assert torn == '{"time": "2026-'
-    assert json.loads(line)["phase"] == "vocabulary"
 
 
 @pytest.mark.parametrize("noise", [{}, NOISE])
@@ -179,9 +178,9 @@ def test_a_reused_vocabulary_asks_for_labels_and_no_code(
     make_study: Callable[..., Any], location: SiteLocation, noise: dict[str, float]
 ) -> None:
     study = make_study(vocabulary={"reuse": "a" * 64, **noise})
-    payload = VocabularyAnswer(study, location).payload()
+    payload = _asked(study, location).payload()
     assert set(payload.values) == {"report", "labels"} | ({"noise"} if noise else set())
-    plain = report_from_payload(VocabularyAnswer(make_study(), location).payload())
+    plain = report_from_payload(_asked(make_study(), location).payload())
     told = report_from_payload(payload)
     assert told.num_subjects == plain.num_subjects
     assert _sent(location, study)["num_subjects_by_code"] == {}
@@ -194,7 +193,7 @@ def test_a_missing_task_is_said_before_anything_is_charged(
 ) -> None:
     study = make_study(vocabulary=NOISE, finetuning={"tasks": ["sepsis"]})
     with pytest.raises(MissingTaskError):
-        VocabularyAnswer(study, location).payload()
+        _asked(study, location).payload()
     assert _spent(location) == []
 
 
@@ -222,7 +221,7 @@ def test_studies_with_different_cells_tell_no_more_than_one(
     told: dict[str, set[int]] = {}
     for min_cell in (5, 6, 7, 8, 9, 11):
         study = make_study(vocabulary={"min_cell": min_cell})
-        report = report_from_payload(VocabularyAnswer(study, location).payload())
+        report = report_from_payload(_asked(study, location).payload())
         assert report.unit >= min_cell
         counts = report.num_subjects_by_code | {"": report.num_subjects}
         counts |= {task: sum(parts) for task, parts in report.labels.items()}
@@ -238,7 +237,7 @@ def test_training_tells_counts_in_the_site_s_own_cells_too(
     make_study: Callable[..., Any], location: SiteLocation
 ) -> None:
     study = make_study(vocabulary={"min_cell": 7})
-    payload = VocabularyAnswer(study, location).payload()
+    payload = _asked(study, location).payload()
     vocabulary = build_vocabulary(
         [report_from_payload(payload)], study.vocabulary.model_copy(update={"min_sites": 1})
     )
