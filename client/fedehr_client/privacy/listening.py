@@ -14,12 +14,6 @@ _FEW = 0.1
 
 
 def holds_each(model: nn.Module) -> bool:
-    """Whether a piece's subjects have all their gradients in memory, as few numbers are trained."""
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return trained <= _FEW * sum(p.numel() for p in model.parameters())
-
-
-def holds_each(model: nn.Module) -> bool:
     """Whether the gradient of each of a piece's subjects is in memory at once."""
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return trained <= _FEW * sum(p.numel() for p in model.parameters())

@@ -101,4 +101,5 @@ def clip_factors(norms: torch.Tensor, clip: float) -> torch.Tensor:
 
 def norms_over(norms: Sequence[torch.Tensor]) -> torch.Tensor:
     """Of all parameters together, from `[subjects]` for each. `[subjects]` float32."""
-    return torch.linalg.vector_norm(torch.stack([norm.float() for norm in norms]), dim=0)
+    squares = torch.stack([norm.float().square() for norm in norms])
+    return squares.sum(dim=0).sqrt()

@@ -1,0 +1,67 @@
+"""Opacus' gradients by subject against those of one subject at a time, for every kind of model."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from fedehr_client.privacy.ghost_gradients import GhostGradients
+from fedehr_client.privacy.hooked_gradients import HookedGradients
+from fedehr_client.privacy.subject_gradients import MARGIN, SubjectGradients
+
+WAYS = [HookedGradients, GhostGradients]
+
+
+def _trained(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+def _one_by_one(variant: Any) -> list[list[torch.Tensor]]:
+    """By subject, the gradient of each trained parameter: autograd's own, Opacus nowhere."""
+    found = []
+    for single in variant.batch.split(1):
+        losses = variant.losses_of(single)
+        assert losses.shape == (1,)
+        gradients = torch.autograd.grad(
+            losses[0], _trained(variant.model), allow_unused=True, materialize_grads=True
+        )
+        found.append([gradient.detach() for gradient in gradients])
+    return found
+
+
+def _norms(by_subject: list[list[torch.Tensor]]) -> torch.Tensor:
+    flat = [torch.cat([g.flatten() for g in gradients]).double() for gradients in by_subject]
+    return torch.stack([gradient.norm() for gradient in flat])
+
+
+def _clipped_sum(by_subject: list[list[torch.Tensor]], clip: float) -> list[torch.Tensor]:
+    factors = (clip / _norms(by_subject)).clamp(max=1.0).nan_to_num(1.0)
+    return [
+        sum((f * g.double() for f, g in zip(factors, part, strict=True)), torch.zeros(()))
+        for part in zip(*by_subject, strict=True)
+    ]
+
+
+def _added(gradients: SubjectGradients, variant: Any, pieces: list[Any], clip: float) -> Any:
+    gradients.begin()
+    norms = []
+    for piece in pieces:
+        gradients.forget()
+        found = gradients.add(variant.losses_of(piece), clip)
+        assert found is not None
+        norms.append(found)
+    return torch.cat(norms)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_norms_and_clipped_sums_are_those_of_one_subject_at_a_time(variant: Any, way: Any) -> None:
+    expected = _one_by_one(variant)
+    clip = float(_norms(expected).median())
+    gradients = way(variant.model)
+    with gradients.listening():
+        for pieces in ([variant.batch], variant.batch.split(24), variant.batch.split(1)):
+            norms = _added(gradients, variant, pieces, clip)
+            torch.testing.assert_close(norms.double(), _norms(expected), rtol=2e-4, atol=1e-6)
+            wanted = _clipped_sum(expected, clip * (1 - MARGIN))
+            for found, right in zip(gradients.sums, wanted, strict=True):
+                torch.testing.assert_close(found.double(), right, rtol=2e-3, atol=2e-5)
