@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedehr_shared.errors import UsageError
 from fedehr_simulations.hospitals.catalog import CodeGroup, zipf_popularity
 from fedehr_simulations.hospitals.habit import HabitSampler
 from fedehr_simulations.hospitals.outcomes import TASKS
@@ -25,6 +26,25 @@ def test_sizes_add_up_and_names_keep_the_order_of_size(plan: HospitalsPlan) -> N
     assert min(plan.site_sizes) >= 9
     assert plan.site_sizes == sorted(plan.site_sizes, reverse=True)
     assert plan.site_names == sorted(plan.site_names)
+
+
+@given(num_subjects=st.integers(100, 1_500), num_sites=st.integers(2, 8))
+def test_a_ratio_of_one_makes_hospitals_of_one_size(num_subjects: int, num_sites: int) -> None:
+    sizes = HospitalsPlan(num_subjects, num_sites, size_ratio=1.0).site_sizes
+    assert sum(sizes) == num_subjects
+    assert max(sizes) - min(sizes) <= 1
+
+
+@given(ratio=st.floats(1, 40))
+def test_the_ratio_is_that_of_the_largest_to_the_smallest(ratio: float) -> None:
+    sizes = HospitalsPlan(1_000_000, 4, size_ratio=ratio).site_sizes
+    assert sizes[0] / sizes[-1] == pytest.approx(ratio, rel=0.01)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.0, -1.0, 1e6, float("nan")])
+def test_an_odd_ratio_is_refused(ratio: float) -> None:
+    with pytest.raises(UsageError, match="--size-ratio"):
+        HospitalsPlan(size_ratio=ratio)
 
 
 @settings(max_examples=20, deadline=None)

@@ -88,7 +88,7 @@ def sized_study(study: StudyConfig, federation: Path) -> StudyConfig:
 
 def round_to_digits(number: float, digits: int = 2) -> int:
     """The number with so many digits that are not zero; at least 1."""
-    return max(1, int(float(f"{number:.{digits - 1}e}")))
+    return max(1, round(float(f"{number:.{digits - 1}e}")))
 
 
 def parse_scopes(text: str) -> Sequence[Scope]:
