@@ -3,7 +3,7 @@
 site.toml     the site file
 node.key      private key (0600), node.key.pub the public one
 ca.crt        a copy of the coordinator's certificate authority
-work          folder of caches
+work          folder of caches and of the ledger (work/privacy)
 state         folder of the engine's settings and process record
 logs          folder of supernode.log
 """
@@ -24,10 +24,15 @@ _TOML = """\
 [site]
 name = {name}
 records = {records}    # a MEDS site folder: data/, metadata/, labels/
-work = "work"          # private caches
+work = "work"          # private: caches, and privacy/, the account of epsilon; keep that
 
 [ceilings]
 min_cell = 11          # no number that rests on fewer subjects leaves this site
+# subject_epsilon = 8.0    # what all studies together may spend of a subject's privacy; what
+#                          # would pass it is refused. `fedehr-client budget` shows what is spent
+# subject_delta = 1e-5     # delta of that epsilon: well below 1 / (number of subjects)
+# require_privacy = true   # refuse studies that train without noise of this site's own; without
+#                          # it, subject_epsilon bounds only the studies that do add noise
 
 [compute]
 device = "auto"        # auto, cpu or cuda
