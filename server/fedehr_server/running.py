@@ -74,6 +74,7 @@ def _result(
         "missing": run.missing,
         "back_off": run.back_off,
         "privacy": run.privacy,
+        "training_privacy": run.training_privacy,
         "bytes": conductor.traffic.summary(conductor.site_names),
         "pretraining_loss": run.pretraining_loss,
         "pretrained_model": run.pretrained_model,

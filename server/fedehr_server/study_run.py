@@ -21,6 +21,7 @@ from fedehr_server.phases.training import (
     withheld_numbers,
 )
 from fedehr_server.phases.vocabulary import VocabularyPhase
+from fedehr_server.privacy.run_privacy import RunPrivacy
 from fedehr_server.progress import ProgressLog, write_json
 from fedehr_server.training_record import TrainingRecord
 from fedehr_server.vocabulary_shelf import VocabularyShelf
@@ -67,6 +68,7 @@ class StudyRun:
         self.privacy: dict[str, dict[str, float]] = {}
         self.back_off: dict[str, dict[str, float | None]] = {}
         self.training = TrainingRecord()
+        self._privacy = RunPrivacy(study)
 
     def open(self, work: WorkId, num_sites: int) -> None:
         """Begin a round."""
@@ -81,11 +83,17 @@ class StudyRun:
                 num_answers=num_sites,
             )
         if work.phase == "vocabulary":
+            self._privacy.begin(num_sites)
             self._vocabulary_phase.open(self._shelf)
             reused_model(self._study, self._models)
         if work.phase in {"pretraining", "finetuning"}:
             self._state = self._state_for(work)
             self._round = self._open_training(work, self._state)
+
+    @property
+    def training_privacy(self) -> dict[str, Any]:
+        """What training has cost each unit so far; empty without noise."""
+        return self._privacy.summary(self.training.summary)
 
     @property
     def base_digest(self) -> str:
@@ -196,6 +204,9 @@ class StudyRun:
         self._checkpoints.save(work, self._state, vocabulary.digest)
         self.training.add(work.phase, done.done)
         numbers = {"loss": done.loss, "auroc": None, **done.means, "sites": done.done}
+        epsilon = self._privacy.epsilon_after(work)
+        if epsilon is not None:
+            numbers["epsilon"] = epsilon
         if done.aggregation_error is not None:
             numbers["aggregation_error"] = done.aggregation_error
         if work.phase == "finetuning":
@@ -209,12 +220,15 @@ class StudyRun:
 
     def _open_training(self, work: WorkId, state: ModelState) -> TrainingRound:
         declared = self._vocabulary_phase.num_subjects
+        central = self._privacy.open_round(work)
         return TrainingRound(
             state,
             answered_names(self._study, work, state),
             declared,
             travelling_moments(self._study, work, state),
-            adapter_aggregation(
+            None
+            if central is not None
+            else adapter_aggregation(
                 self._study,
                 work,
                 state,
@@ -226,6 +240,7 @@ class StudyRun:
             self._study.exchange,
             self._vocabulary_phase.num_labels if work.phase == "finetuning" else {},
             withheld_numbers(self._study, work.phase),
+            central,
         )
 
     def _balance(self, work: WorkId) -> TaskBalance:
@@ -240,7 +255,9 @@ class StudyRun:
     def _state_for(self, work: WorkId) -> ModelState:
         vocabulary, state = self._prepared()
         if work.phase == "finetuning" and work.round == 1:
-            biases = self._vocabulary_phase.first_biases
+            # A site's label counts have no noise that covers a site: heads begin at zero then.
+            is_central = self._study.privacy.mechanism == "central"
+            biases = () if is_central else self._vocabulary_phase.first_biases
             return first_finetuning_state(
                 self._study, vocabulary.num_tokens, state, biases, self._rounded
             )

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from fedehr_client.ledger.entry import Phase
 from fedehr_client.ledger.spending import Spending
 from fedehr_shared.config.study import StudyConfig
-from fedehr_shared.privacy.gaussian import gaussian_multiplier
 from fedehr_shared.privacy.noisy_steps import NoisySteps, merged
 from fedehr_shared.privacy.study_cost import PHASES, StudyCost
+from fedehr_shared.privacy.vocabulary_cost import VocabularyCost
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,10 @@ def vocabulary_charge(study: StudyConfig) -> Charge | None:
 
     The multiplier is the noise by what one subject can change, whatever is released.
     """
-    config = study.vocabulary
-    if not config.noise_epsilon:
+    cost = VocabularyCost.of(study.vocabulary)
+    if cost is None:
         return None
-    # The two halves of delta: see `NoiseSpent`.
-    half = config.noise_delta / 2
-    steps = NoisySteps(gaussian_multiplier(config.noise_epsilon, half), 1.0, 1)
-    return Charge("vocabulary", 1, steps, config.noise_delta, half)
+    return Charge("vocabulary", 1, cost.steps, cost.delta, cost.naming_delta)
 
 
 def round_charge(study: StudyConfig, phase: Phase, round_number: int) -> Charge | None:

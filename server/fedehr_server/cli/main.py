@@ -4,7 +4,16 @@ from typing import NoReturn
 
 import typer
 
-from fedehr_server.cli import adapters, coordinator, evaluation, model, site, submit, vocabulary
+from fedehr_server.cli import (
+    adapters,
+    coordinator,
+    evaluation,
+    model,
+    privacy,
+    site,
+    submit,
+    vocabulary,
+)
 from fedehr_shared.console import run_program
 
 app = typer.Typer(
@@ -27,6 +36,7 @@ app.add_typer(site.app, name="site")
 app.add_typer(vocabulary.app, name="vocabulary")
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(evaluation.app)
+app.add_typer(privacy.app)
 app.add_typer(model.app, name="model")
 
 

@@ -23,6 +23,7 @@ from fedehr_server.network.sites import SiteRegister
 from fedehr_server.vocabulary_shelf import FOLDER_NAME, VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import ConfigError, DeadlineError, NetworkError, UsageError
+from fedehr_shared.privacy.study_cost import StudyCost
 
 POLL_SECONDS = 0.25
 ENGINE_POLL_SECONDS = 5.0
@@ -57,7 +58,7 @@ def submit(
 
     Raises:
         UsageError: the run's name is taken.
-        ConfigError: too few sites for the study.
+        ConfigError: too few sites for the study, or no noise keeps it within its epsilon.
         DataError: the vocabulary or the model that the study re-uses is not there.
         NetworkError: the SuperLink is down or refused.
     """
@@ -67,6 +68,8 @@ def submit(
     if study.vocabulary.reuse:
         VocabularyShelf(folder.path / FOLDER_NAME).take(study.vocabulary.reuse)
     reused_model(study, ModelShelf(folder.path / MODELS_FOLDER))
+    if study.privacy.mechanism != "none":
+        StudyCost.of(study)
     name = run or f"{study.name[:40]}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     record = folder.submissions / f"{name}.json"
     try:

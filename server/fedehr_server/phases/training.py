@@ -8,6 +8,7 @@ import numpy as np
 from fedehr_server.aggregation.adapter_aggregation import AdapterAggregation
 from fedehr_server.phases.model_state import ModelState
 from fedehr_server.phases.task_sums import LABELS, SiteWeight, TaskSums
+from fedehr_server.privacy.central_mean import CentralMean
 from fedehr_shared.config.exchange import ExchangeConfig
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
@@ -84,6 +85,7 @@ class TrainingRound:
             it withholds how many it trained on.
         may_lack: what a site's report may withhold.
         moments: names and shapes of the moments that travel; empty where none do.
+        central: the mean of clipped updates with the coordinator's noise, in place of all others.
     """
 
     state: ModelState
@@ -96,6 +98,7 @@ class TrainingRound:
     exchange: ExchangeConfig | None = None
     labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     may_lack: frozenset[str] = frozenset()
+    central: CentralMean | None = None
     sites: dict[str, SiteNumbers] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -121,6 +124,16 @@ class TrainingRound:
                 f"site '{report.site}' counts more subjects than it declared. Start the study anew."
             )
         check_tensors(report.update, self.shapes)
+        if self.central is None:
+            self._add(report, num_examples)
+        else:
+            self.central.add(report.update)
+        self.sites[report.site] = SiteNumbers(
+            num_examples, report.num_steps, report.loss, report.metrics
+        )
+        return report.site
+
+    def _add(self, report: TrainReport, num_examples: int) -> None:
         moments = self._checked_moments(report)
         averaged, adapters = self._split(report.update)
         weight = SiteWeight.of(report.site, num_examples, report.metrics, self.parts)
@@ -132,10 +145,6 @@ class TrainingRound:
         if moments is not None:
             self._moments.add(moments, weight)
         self._updates.add(averaged, weight)
-        self.sites[report.site] = SiteNumbers(
-            num_examples, report.num_steps, report.loss, report.metrics
-        )
-        return report.site
 
     def close(self) -> ModelState:
         """The state after the round.
@@ -143,6 +152,8 @@ class TrainingRound:
         Raises:
             TrainingError: the sites' adapters cannot be brought together.
         """
+        if self.central is not None:
+            return self.state.moved(self.central.close(), None)
         moments = self._moments.mean(self._unchanged_moments()) if self.moments else None
         unchanged, _ = self._split(_zeros(self.shapes))
         after = self.state.moved(self._updates.mean(unchanged), moments)

@@ -70,6 +70,11 @@ class StudyCost:
         return list(merged(self._until(phase, round_number)))
 
     @property
+    def num_steps(self) -> int:
+        """Noisy steps of the whole training."""
+        return sum(steps.num_steps for steps in self.history())
+
+    @property
     def subject_epsilon(self) -> float:
         """Of the whole training, by RDP."""
         return subject_epsilon(self.history(), self.delta)

@@ -27,6 +27,11 @@ class FixedPointSum:
         """The weights added so far."""
         return self._weight
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of what was added; empty where nothing was."""
+        return {name: fixed.shape for name, fixed in self._sums.items()}
+
     def add(self, tensors: Mapping[str, NDArray[np.float32]], weight: int) -> None:
         """Add `weight / total_weight` times each tensor.
 
@@ -56,8 +61,7 @@ class FixedPointSum:
         for name, tensor in tensors.items():
             if not bool(np.all(np.abs(tensor) <= LARGEST)):
                 raise WireError(f"tensor {name} holds NaN, infinity or a value above {LARGEST:g}.")
-        known = {name: fixed.shape for name, fixed in self._sums.items()}
-        if known and known != {name: tensor.shape for name, tensor in tensors.items()}:
+        if self._sums and self.shapes != {name: tensor.shape for name, tensor in tensors.items()}:
             raise WireError("the tensors are not those that the other sites sent.")
 
     def mean(self) -> dict[str, NDArray[np.float32]]:
@@ -65,5 +69,20 @@ class FixedPointSum:
         scale = self._total_weight / (self._weight * 2.0**FRACTION_BITS)
         return {
             name: np.asarray(fixed.astype(np.float64) * scale, dtype=np.float32)
+            for name, fixed in self._sums.items()
+        }
+
+    def total(self, added: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float32]]:
+        """The sum of `weight / total_weight` times each, in float32, whoever did not answer.
+
+        Args:
+            added: by name, what is rounded to the sum's resolution and added to it, exactly.
+        """
+        return {
+            name: np.asarray(
+                (fixed + np.rint(added[name] * 2.0**FRACTION_BITS).astype(np.int64))
+                * 2.0**-FRACTION_BITS,
+                dtype=np.float32,
+            )
             for name, fixed in self._sums.items()
         }
