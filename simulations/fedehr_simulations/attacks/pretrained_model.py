@@ -24,24 +24,29 @@ from fedehr_simulations.attacks.subject_means import subject_means
 from fedehr_simulations.outcome.finished_run import read_vocabulary, site_location
 
 NUM_MASKINGS = 2
-"""Each subject is asked about so often, with other events hidden."""
+"""Each subject is asked about so often."""
 _TOKENS_AT_ONCE = 16_384
 
 
 def pretrained_confidences(
-    study: StudyConfig, run_folder: Path, site: SiteFolder, work: Path
+    study: StudyConfig,
+    run_folder: Path,
+    site: SiteFolder,
+    work: Path,
+    num_maskings: int = NUM_MASKINGS,
 ) -> SubjectConfidences:
     """Ask a run's pre-trained weights about the subjects of a site's train and held-out split.
 
-    The loss is the mean of a subject's hidden events, of `NUM_MASKINGS` maskings as the study's
-    own; which events are hidden depends on the site's name alone, so that all models are asked
-    the same. The confidence is its negative.
+    The loss is the mean of a subject's hidden events, of maskings as the study's own. Which events
+    are hidden depends on the site's name alone, so that all models are asked the same. The
+    confidence is the loss's negative.
 
     Args:
         study: the study that ran, with the objective `masked_events`.
         run_folder: where it left its vocabulary and checkpoints.
         site: whose subjects.
         work: scratch for the token store.
+        num_maskings: how often each subject is asked about, with other events hidden.
 
     Raises:
         CheckpointError: the run left no vocabulary or no pre-trained weights.
@@ -49,18 +54,16 @@ def pretrained_confidences(
     vocabulary = read_vocabulary(run_folder)
     weights = load_weights(CheckpointFolder(run_folder / "checkpoints").latest("pretraining"))
     data = SiteData(site_location(study, site, work), study, vocabulary)
-    model = build_model(
-        lambda: PretrainingModel(study.model, study.objective, data.num_tokens), weights
-    ).eval()
+    model = build_model(lambda: PretrainingModel.of(study, data.num_tokens), weights).eval()
     is_maskable = maskable_tokens(vocabulary)
     rows = _candidate_rows(data, site, is_maskable)
     masker = EventMasker(study.masking, vocabulary.code_of_token, is_maskable)
     maskings = [
-        _masked(study, data, masker, rows, (site.name, number)) for number in range(NUM_MASKINGS)
+        _masked(study, data, masker, rows, (site.name, number)) for number in range(num_maskings)
     ]
     losses = np.concatenate([_losses(model, masked) for masked in maskings])
     subject_ids, mean = subject_means(
-        np.tile(data.store.subject_ids[rows], NUM_MASKINGS), losses[:, None]
+        np.tile(data.store.subject_ids[rows], num_maskings), losses[:, None]
     )
     return SubjectConfidences(np.full(rows.size, site.name), subject_ids, -mean, mean)
 
@@ -94,9 +97,8 @@ def _losses(model: PretrainingModel, masked: MaskedBatch) -> NDArray[np.float64]
 
 
 def _piece(model: PretrainingModel, piece: MaskedBatch) -> NDArray[np.float64]:
-    assert model.output_bias is not None
-    read = model.encoder(piece.batch, piece.hidden)
-    logits = functional.linear(read, model.encoder.token_embedding.weight, model.output_bias)
+    read, output = model.encoder(piece.batch, piece.hidden), model.event_output
+    logits = functional.linear(read, output.weight, output.bias)
     losses = functional.cross_entropy(logits, piece.targets, reduction="none").double().numpy()
     counts = np.diff(piece.hidden.boundaries)
     sums = np.bincount(np.repeat(np.arange(counts.size), counts), losses, minlength=counts.size)
