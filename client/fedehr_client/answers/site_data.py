@@ -86,10 +86,17 @@ class SiteData:
     def training_examples(self) -> Examples:
         """The labelled examples of the train split, of tasks with enough of them.
 
+        With noise in fine-tuning they are of all tasks: whether one subject's label is there must
+        not decide what is learnt of the others'.
+
         Raises:
-            TooFewSubjectsError: no task has `min_cell`.
+            TooFewSubjectsError: no task has `min_cell`; or with noise all together have fewer.
         """
         examples = self.examples(TRAIN)
+        if self._study.privacy.is_private("finetuning"):
+            num_subjects = np.unique(examples.subject_ids).size
+            self._require(num_subjects, "labelled training subjects")
+            return examples
         has_events = self.store.rows_of(examples.subject_ids) >= 0
         examples = trainable(examples, has_events, self.min_cell)
         self._require(len(examples), "labelled training subjects of any task")

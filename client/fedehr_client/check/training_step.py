@@ -11,6 +11,7 @@ from fedehr_client.check.report import Finding, Section, Verdict
 from fedehr_client.compute.compute import Compute, choose_compute
 from fedehr_client.compute.memory import estimate_memory
 from fedehr_client.locator import SiteLocation
+from fedehr_client.privacy.settled_noise import settled_noise
 from fedehr_client.training.batch_size import usual_batch_tokens
 from fedehr_client.training.entropy import code_entropy
 from fedehr_client.training.pretraining import PretrainingData, pretrain_round
@@ -119,11 +120,13 @@ def time_steps(
     subjects: PretrainingData,
     compute: Compute,
 ) -> TimedSteps:
-    """Take a step, and then several by the clock.
+    """Take a step, and then several by the clock; with noise, where the study has any.
 
     Raises:
+        ConfigError: no noise keeps the study within its target epsilon.
         TrainingError: a loss is NaN or infinite.
     """
+    study = settled_noise(study)
     model = PretrainingModel.of(study, vocabulary.num_tokens)
     context = RoundContext(
         study=_with_steps(study, 1),

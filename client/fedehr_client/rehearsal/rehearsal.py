@@ -12,6 +12,7 @@ from fedehr_client.check.cell_rule import CellRule
 from fedehr_client.compute.compute import Compute, choose_compute
 from fedehr_client.compute.memory import estimate_memory
 from fedehr_client.locator import SiteLocation
+from fedehr_client.privacy.settled_noise import settled_noise
 from fedehr_client.rehearsal.exam import Exam, examine
 from fedehr_client.rehearsal.few_subjects import few_subjects
 from fedehr_client.rehearsal.overfit import MOST_STEPS, Overfit, overfit
@@ -29,6 +30,7 @@ from fedehr_shared.meds.reader import read_splits
 from fedehr_shared.meds.schema import TUNING
 from fedehr_shared.model.pretraining_model import PretrainingModel
 from fedehr_shared.model.weights import draw_first_weights
+from fedehr_shared.privacy.study_cost import StudyCost
 from fedehr_shared.seeds import derive_generator
 from fedehr_shared.tokens.budget import check_budget
 from fedehr_shared.tokens.maskable import has_maskable
@@ -120,6 +122,9 @@ class Rehearsal:
 
         Args:
             num_subjects: of a batch; None: as the study has it.
+
+        Raises:
+            ConfigError: no noise keeps the study within its target epsilon.
         """
         rows = self.training.rows
         lengths = np.diff(self.training.store.offsets)[rows]
@@ -140,6 +145,7 @@ class Rehearsal:
             num_parameters=sum(p.numel() for p in self._model().parameters()),
             memory=memory.describe(at_once),
             memory_bytes=memory.total_bytes(at_once),
+            noise_multiplier=StudyCost.of(self.study).noise_multiplier if self._is_private else 0.0,
         )
 
     @property
@@ -155,11 +161,20 @@ class Rehearsal:
     def train(self, length: RehearsalLength, observe: StepObserver) -> Rehearsed:
         """Pre-train on the training split, then ask the model about both splits.
 
+        With noise, where the study has any: nothing leaves, so that nothing is charged.
+
         Raises:
+            UsageError: the clock is to end steps that have noise.
             TrainingError: a loss or gradient is NaN or infinite.
             TooFewSubjectsError: so few steps rest on fewer than `min_cell` subjects.
         """
-        context = replace(self._context(_of_length(self.study, length)), observe=observe)
+        if length.minutes is not None and self._is_private:
+            raise UsageError(
+                "--minutes ends training by the clock, and the study's rounds have noise: their "
+                "steps are counted. Give --steps."
+            )
+        study = _of_length(settled_noise(self.study), length)
+        context = replace(self._context(study), observe=observe)
         done = pretrain_round(context, self.training)
         weights = {name: context.weights[name] + done.update[name] for name in done.update}
         verdict = Verdict(
@@ -184,7 +199,7 @@ class Rehearsal:
     def overfit(
         self, few: PretrainingData, length: RehearsalLength, report: Callable[[int, float], None]
     ) -> Overfit:
-        """Learn a few training subjects by heart.
+        """Learn a few training subjects by heart; without noise, which is there to prevent it.
 
         Raises:
             TrainingError: a loss or gradient is NaN or infinite.
@@ -196,6 +211,10 @@ class Rehearsal:
             most_seconds=None if length.minutes is None else length.minutes * 60,
             report=report,
         )
+
+    @property
+    def _is_private(self) -> bool:
+        return self.study.privacy.is_private("pretraining")
 
     def _context(self, study: StudyConfig) -> RoundContext:
         return RoundContext(

@@ -23,6 +23,7 @@ class RehearsalPlan:
         num_parameters: of the model.
         memory: an estimate, in words.
         memory_bytes: the same, at the most.
+        noise_multiplier: of the noise that each step of pre-training adds; 0: none.
     """
 
     site: str
@@ -38,10 +39,24 @@ class RehearsalPlan:
     num_parameters: int
     memory: str
     memory_bytes: int
+    noise_multiplier: float = 0.0
 
     @property
     def lines(self) -> tuple[str, ...]:
         """One line a topic."""
+        return (*self._usual_lines, *self._noise_lines)
+
+    @property
+    def _noise_lines(self) -> tuple[str, ...]:
+        if not self.noise_multiplier:
+            return ()
+        return (
+            f"noise: {self.noise_multiplier:g} times the clipping norm at each step, as in the "
+            "study; nothing is sent, and nothing is charged",
+        )
+
+    @property
+    def _usual_lines(self) -> tuple[str, ...]:
         subjects = "withheld" if self.num_subjects is None else f"{self.num_subjects:,}"
         names_events = self.objective != "contrastive"
         return (
