@@ -100,7 +100,8 @@ class PrivateLabelledBatches:
         rate = self.study.privacy.finetuning.sample_rate
         subjects = self.randomness.poisson_rows(starts.size, rate)
         which = self.randomness.generator().integers(0, counts[subjects])
-        return order[starts[subjects] + which]
+        drawn: NDArray[np.int64] = order[starts[subjects] + which]
+        return drawn
 
     @cached_property
     def _by_subject(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
