@@ -1,26 +1,34 @@
 """`GhostGradients`: subjects' norms without their gradients, for many trained parameters."""
 
 import torch
-from opacus.grad_sample.grad_sample_module_fast_gradient_clipping import (
-    GradSampleHooksFastGradientClipping,
-)
 from torch import nn
 
+from fedehr_client.privacy.ghost_hooks import GhostHooks
 from fedehr_client.privacy.subject_gradients import SubjectGradients, clip_factors, norms_over
 
 
 class GhostGradients(SubjectGradients):
     """Opacus' ghost clipping (Li et al. 2022, "Large Language Models Can Be Strong
     Differentially Private Learners"): a first backward pass finds each subject's norm, a second
-    one the gradient of the losses, each scaled by its subject's factor."""
+    one the gradient of the losses, each scaled by its subject's factor.
+
+    The first pass asks for the gradients of the first layers' weights alone: those of the others
+    would be thrown away.
+    """
 
     def __init__(self, model: nn.Module) -> None:
-        hooks = GradSampleHooksFastGradientClipping(model, loss_reduction="sum", strict=True)
-        super().__init__(model, hooks)
+        self._ghost = GhostHooks(model)
+        super().__init__(model, self._ghost)
+
+    def forget(self) -> None:
+        """As `SubjectGradients.forget`."""
+        super().forget()
+        self._ghost.first = []
 
     def add(self, losses: torch.Tensor, clip: float) -> torch.Tensor | None:
         """As `SubjectGradients.add`; None only where there are several subjects."""
-        torch.autograd.grad(losses.sum(), self.parameters, retain_graph=True, allow_unused=True)
+        first = self._ghost.first or self.parameters
+        torch.autograd.grad(losses.sum(), first, retain_graph=True, allow_unused=True)
         norms = norms_over(
             [
                 self.seen(name, getattr(parameter, "_norm_sample", None), losses.numel())

@@ -116,7 +116,7 @@ class RoundTrainer:
         """
         plan = plan or _plan_without_subjects(self._config, context.round_number)
         if self._clipping is not None:
-            context = replace(context, compute=private_compute(context.compute))
+            context = replace(context, compute=private_compute(context.compute, self._model))
         carried = CarryOver(
             self._config,
             context.round_number,

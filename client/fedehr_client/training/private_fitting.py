@@ -61,7 +61,7 @@ def fit_private_round(
     Raises:
         ConfigError: the site file's budget is below the study's context.
     """
-    study, compute = context.study, private_compute(context.compute)
+    study, compute = context.study, private_compute(context.compute, model)
     length = study.sequence.context
     check_budget(compute.token_budget, length)
     room = (1 - RESERVE) * free_bytes(compute.device)
