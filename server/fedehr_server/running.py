@@ -11,6 +11,7 @@ from fedehr_server.transport import Transport
 from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import DataError, FedehrError
+from fedehr_shared.privacy.not_covered import not_covered
 
 
 def run_study(
@@ -75,11 +76,18 @@ def _result(
         "back_off": run.back_off,
         "privacy": run.privacy,
         "training_privacy": run.training_privacy,
+        "not_covered": _not_covered(study),
         "bytes": conductor.traffic.summary(conductor.site_names),
         "pretraining_loss": run.pretraining_loss,
         "pretrained_model": run.pretrained_model,
         "training": run.training.summary,
     }
+
+
+def _not_covered(study: StudyConfig) -> list[dict[str, Any]]:
+    """What sites tell that no epsilon covers; empty where the study promises none."""
+    promises = study.privacy.mechanism != "none" or study.vocabulary.noise_epsilon > 0
+    return [one.to_dict() for one in not_covered(study)] if promises else []
 
 
 def _finish(folder: Path, log: ProgressLog, result: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.meds.folder import FEDERATION_FILE, FederationFolder
 from fedehr_simulations.outcome.held_out import HeldOut
+from fedehr_simulations.outcome.privacy_statement import privacy_statement, spent_by_site
 from fedehr_simulations.outcome.scoring import Rules, paired_difference, score_task, task_data
 from fedehr_simulations.outcome.site_differences import site_differences
 from fedehr_simulations.outcome.tables import write_table
@@ -91,8 +92,8 @@ def build_verdict(
         sites=tuple(sites),
         arms={name: _arm_result(held_out, arm, rules, oracles) for name, arm in arms.items()},
         bytes=traffic,
-        # No study adds noise yet, so there is no epsilon to tell.
-        subject_epsilon=dict.fromkeys(held_out.site_names),
+        subject_epsilon=spent_by_site(study, held_out.site_names),
+        privacy=privacy_statement(study),
         comparisons=tuple(_comparisons(held_out, arms, rules)),
         attacks=tuple(attacks),
     )

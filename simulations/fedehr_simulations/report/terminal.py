@@ -9,6 +9,7 @@ from rich.text import Text
 
 from fedehr_simulations.report.attack_table import attack_notes, attack_table
 from fedehr_simulations.report.numbers import METRIC_TITLES, format_interval
+from fedehr_simulations.report.privacy_lines import privacy_lines
 from fedehr_simulations.report.text_table import print_tables
 from fedehr_simulations.verdict.result import METRICS, Interval
 from fedehr_simulations.verdict.verdict import Verdict
@@ -28,6 +29,9 @@ def print_verdict(verdict: Verdict, console: Console, report: Path, verdict_file
         print_tables([attack_table(verdict.attacks)], console)
         for note in attack_notes(verdict.attacks):
             console.print(Text(note), soft_wrap=True)
+    if verdict.privacy is not None:
+        for line in privacy_lines(verdict.privacy):
+            console.print(Text(line), soft_wrap=True)
     console.print("95 % intervals; where two overlap, neither arm is shown to be better.")
     # Paths stay on one line, so that they can be copied.
     console.print(Text(f"report:  {report}"), soft_wrap=True)

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from fedehr_shared.errors import FedehrError
 from fedehr_simulations.verdict.machine import Machine
 from fedehr_simulations.verdict.membership import MembershipAttack
+from fedehr_simulations.verdict.privacy import PrivacyStatement
 from fedehr_simulations.verdict.result import (
     ArmResult,
     Count,
@@ -104,6 +105,8 @@ class Verdict(Part):
     bytes: Traffic = Traffic()
     subject_epsilon: dict[str, Epsilon | None] = Field(default_factory=dict)
     """Privacy spent on each subject, by site; null where no noise was asked for."""
+    privacy: PrivacyStatement | None = None
+    """What the study's noise promises, and what it does not; null without noise in training."""
     comparisons: tuple[Comparison, ...] = ()
     attacks: tuple[MembershipAttack, ...] = ()
     """On the models that the federated arm's first seed left."""
