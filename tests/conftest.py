@@ -1,6 +1,8 @@
 """Two things most tests need: three small hospitals, and whole studies in this process."""
 
+import importlib.util
 import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +58,19 @@ def copied_hospitals(hospitals: Any, tmp_path: Path) -> Any:
 
     shutil.copytree(hospitals.path, tmp_path / "hospitals")
     return FederationFolder(tmp_path / "hospitals")
+
+
+@pytest.fixture(scope="session")
+def planted_subject() -> Any:
+    """The module `tests/planted_subject.py`: a subject whom nothing resembles, and a search."""
+    file = Path(__file__).with_name("planted_subject.py")
+    spec = importlib.util.spec_from_file_location("planted_subject", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @dataclass(frozen=True)
@@ -129,6 +144,7 @@ def _transport(run: StudyInProcess, locations: Sequence[Any], alter: Alter | Non
 def run_study_in_process() -> Callable[..., StudyInProcess]:
     """Run a study over sites; the run's folder is `folder / "run"`, scratch beside it."""
     from fedehr_client.compute.config import ComputeConfig
+    from fedehr_client.ledger.ceiling import Ceiling
     from fedehr_client.locator import SiteLocation
     from fedehr_server.running import run_study
 
@@ -141,6 +157,7 @@ def run_study_in_process() -> Callable[..., StudyInProcess]:
         min_cell: int | None = None,
         num_sites: int | None = None,
         into: StudyInProcess | None = None,
+        ceiling: Any = None,
     ) -> StudyInProcess:
         locations = [
             SiteLocation(
@@ -150,6 +167,7 @@ def run_study_in_process() -> Callable[..., StudyInProcess]:
                 min_cell=study.vocabulary.min_cell if min_cell is None else min_cell,
                 # bf16 where the machine has it would make the numbers its own.
                 compute=ComputeConfig(device="cpu", num_threads=1, precision="fp32"),
+                ceiling=ceiling or Ceiling(),
             )
             for site in sites
         ]

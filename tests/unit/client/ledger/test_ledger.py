@@ -124,7 +124,7 @@ def test_epsilon_never_falls_and_is_no_more_than_the_parts(
 
 def _reserve_all(work: Path, name: str, begin: Any) -> None:
     """Reserve until the ceiling refuses."""
-    ledger = Ledger(work, Ceiling(subject_epsilon=6.0), "north")
+    ledger = Ledger(work, Ceiling(subject_epsilon=4.0), "north")
     begin.wait()
     with suppress(BudgetError):
         _reserve_each(ledger, _study(name))
@@ -144,10 +144,10 @@ def test_two_processes_that_reserve_at_once_stay_below_the_ceiling_together(
     for writer in writers:
         writer.join()
         assert writer.exitcode == 0
-    ledger = Ledger(tmp_path, Ceiling(6.0), "north")
+    ledger = Ledger(tmp_path, Ceiling(4.0), "north")
     charged = [entry for entry in ledger.entries() if isinstance(entry, Reserved)]
     most = 1
-    while subject_epsilon([NoisySteps(1.0, 0.05, 20 * (most + 1))], 1e-5) <= 6.0:
+    while subject_epsilon([NoisySteps(1.0, 0.05, 20 * (most + 1))], 1e-5) <= 4.0:
         most += 1
     assert len(charged) == most
     assert {entry.name for entry in charged} <= {"east", "west"}
