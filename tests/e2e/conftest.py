@@ -1,5 +1,6 @@
 """A real network on loopback: SuperLink, nginx and SuperNodes, all by our own commands."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -104,6 +105,19 @@ class Network:
         if self.proxy is not None:
             self.proxy.terminate()
             self.proxy.wait(10)
+
+
+@pytest.fixture(scope="session")
+def recording_proxy() -> Any:
+    """The module `network_apps/recording_proxy.py`."""
+    file = Path(__file__).parent / "network_apps" / "recording_proxy.py"
+    spec = importlib.util.spec_from_file_location("recording_proxy", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def accepts(port: int) -> bool:
