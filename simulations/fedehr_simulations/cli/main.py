@@ -6,6 +6,7 @@ import typer
 
 from fedehr_shared.console import run_program
 from fedehr_simulations.cli.ablate import ablate
+from fedehr_simulations.cli.attacks import attacks
 from fedehr_simulations.cli.compare import compare
 from fedehr_simulations.cli.demo import demo
 from fedehr_simulations.cli.efficiency import efficiency
@@ -35,6 +36,7 @@ app.command("run")(run_study)
 app.command()(compare)
 app.command()(ablate)
 app.command()(efficiency)
+app.command()(attacks)
 app.command()(probe)
 app.command()(tune)
 app.command()(privacy)

@@ -96,8 +96,11 @@ def _noisy_gradients(
         clipping=ClippingNorm(mechanism),
         randomness=PrivateRandomness(),
     )
+    # Opacus listens to a model that trains.
+    model.train()
     with gradients.listening():
         taker.take(1, 0, labelled)
+    model.eval()
     found = {name: before[name] - p.detach() for name, p in trained.items()}
     with torch.no_grad():
         for name, parameter in trained.items():
