@@ -6,6 +6,8 @@ from torch import nn
 from fedehr_client.privacy.ghost_hooks import GhostHooks
 from fedehr_client.privacy.subject_gradients import SubjectGradients, clip_factors, norms_over
 
+_TOLERANCE, _LEAST = 1e-2, 1e-6
+
 
 class GhostGradients(SubjectGradients):
     """Opacus' ghost clipping (Li et al. 2022, "Large Language Models Can Be Strong
@@ -37,12 +39,16 @@ class GhostGradients(SubjectGradients):
         )
         if not bool(norms.isfinite().all()):
             return norms if losses.numel() == 1 else None
+        factors = clip_factors(norms, clip)
         self.hooks.disable_hooks()
         try:
-            weighted = (losses * clip_factors(norms, clip)).sum()
+            weighted = (losses * factors).sum()
             gradients = torch.autograd.grad(weighted, self.parameters)
         finally:
             self.hooks.enable_hooks()
+        # No sum is longer than its parts: what bypassed the norms is likely to show.
+        longest = (1 + _TOLERANCE) * (factors * norms).sum() + _LEAST
+        self.check_whole(bool(torch.nn.utils.get_total_norm(gradients) <= longest))
         for total, gradient in zip(self.sums, gradients, strict=True):
             total.add_(gradient)
         return norms

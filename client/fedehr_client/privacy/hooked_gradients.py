@@ -1,10 +1,15 @@
 """`HookedGradients`: every subject's gradient in memory, for few trained parameters."""
 
+from collections.abc import Sequence
+
 import torch
 from opacus.grad_sample.grad_sample_module import GradSampleHooks
 from torch import nn
 
 from fedehr_client.privacy.subject_gradients import SubjectGradients, clip_factors, norms_over
+
+_TOLERANCE, _LEAST = 0.05, 1e-6
+"""Of the norms' sum: what bf16 rounds; and an absolute one, for gradients of nothing."""
 
 
 class HookedGradients(SubjectGradients):
@@ -13,15 +18,17 @@ class HookedGradients(SubjectGradients):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model, GradSampleHooks(model, loss_reduction="sum", strict=True))
+        self._is_compared = False
 
     def add(self, losses: torch.Tensor, clip: float) -> torch.Tensor | None:
         """As `SubjectGradients.add`; it is never None."""
-        torch.autograd.grad(losses.sum(), self.parameters, allow_unused=True)
+        wholes = torch.autograd.grad(losses.sum(), self.parameters, allow_unused=True)
         samples = [
             self.seen(name, getattr(parameter, "grad_sample", None), losses.numel()).float()
             for name, parameter in self.named
         ]
         norms = norms_over([sample.flatten(1).norm(2, dim=1) for sample in samples])
+        self._compare(samples, wholes, norms)
         usable = norms.isfinite()
         if not bool(usable.all()):
             samples = [sample[usable] for sample in samples]
@@ -29,3 +36,18 @@ class HookedGradients(SubjectGradients):
         for total, sample in zip(self.sums, samples, strict=True):
             total.add_(torch.einsum("n,n...->...", factors, sample))
         return norms
+
+    def _compare(
+        self,
+        samples: list[torch.Tensor],
+        wholes: Sequence[torch.Tensor | None],
+        norms: torch.Tensor,
+    ) -> None:
+        """Once a round: subjects' gradients add up to autograd's own."""
+        if self._is_compared or not bool(norms.isfinite().all()):
+            return
+        self._is_compared = True
+        allowed = _TOLERANCE * float(norms.sum()) + _LEAST
+        for sample, whole in zip(samples, wholes, strict=True):
+            missing = sample.sum(dim=0) - (0.0 if whole is None else whole)
+            self.check_whole(float(missing.norm()) <= allowed)

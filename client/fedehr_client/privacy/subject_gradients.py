@@ -92,6 +92,18 @@ class SubjectGradients(ABC):
             "parameter, or leave the phase out of [privacy] phases."
         )
 
+    def check_whole(self, is_whole: bool) -> None:
+        """What layers were heard of is all that there is.
+
+        Raises:
+            TrainingError: some weight is used where Opacus does not listen.
+        """
+        if not is_whole:
+            raise TrainingError(
+                "a part of the gradient bypassed the layers that are listened to, so it cannot be "
+                "clipped by subject. Nothing was sent. Leave the phase out of [privacy] phases."
+            )
+
 
 def clip_factors(norms: torch.Tensor, clip: float) -> torch.Tensor:
     """What each gradient is multiplied by; 0 where its norm is no number. `[subjects]`."""

@@ -144,7 +144,7 @@ def _finetuned(changes: dict[str, Any], lengths: Sequence[int]) -> Variant:
     # No task is known of everybody, one of nobody, and one subject has no label at all.
     labels[torch.arange(len(lengths)), torch.arange(len(lengths)) % 4] = torch.nan
     labels[:, 3] = torch.nan
-    labels[-1] = torch.nan
+    labels[-1:] = torch.nan
     batch = PaddedLabelledBatch(PaddedBatch.of(_stream(lengths)), labels)
 
     def losses_of(piece: PaddedLabelledBatch) -> torch.Tensor:
@@ -167,9 +167,9 @@ def _pretrained(num_layers: int, lengths: Sequence[int]) -> Variant:
     stream = _stream(lengths)
     # Places of every row but the third, which has none; of the first more than the others.
     starts = stream.boundaries
-    hidden = [starts[0], starts[0] + 2, starts[0] + 5, starts[1] + 4]
+    hidden = [starts[0], starts[0] + 2, starts[0] + 5, starts[1] + 4] if lengths else []
     hidden += [start + 1 for start in starts[3:-1]]
-    positions = torch.tensor(hidden)
+    positions = torch.tensor(hidden, dtype=torch.int64)
     masked = MaskedBatch.of(stream, positions, stream.tokens[positions])
     batch = PaddedMaskedBatch.of(masked, 4, np.random.default_rng(0))
     return Variant(model, batch, model.losses)
@@ -186,13 +186,14 @@ def _fill(model: nn.Module) -> None:
 
 def _stream(lengths: Sequence[int]) -> EventBatch:
     total, cuts = sum(lengths), [0, *np.cumsum(lengths).tolist()]
-    hours = torch.cat([torch.rand(n).cumsum(0) * 50 for n in lengths])
+    nobody = torch.zeros(0)
+    hours = torch.cat([nobody, *(torch.rand(n).cumsum(0) * 50 for n in lengths)])
     return EventBatch(
         torch.randint(5, NUM_TOKENS, (total,)),
         hours,
         torch.rand(total),
         torch.randint(0, 8, (total,)),
-        torch.cat([torch.full((n,), n % 4) for n in lengths]),
+        torch.cat([nobody.long(), *(torch.full((n,), n % 4) for n in lengths)]),
         torch.tensor(cuts),
         cuts,
     )
