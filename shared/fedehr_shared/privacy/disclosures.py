@@ -19,7 +19,8 @@ _OF_ANY_ANSWER = (
     Disclosure(
         "error", ("code",), PHASES, "why the site did not answer", "", "all", "not_covered",
         "not_covered", "a documented word: `too_few_subjects`, `missing_task` and `training` "
-        "follow from the site's records, the others from the study or the machine",
+        "follow from the site's records, `budget` from its ledger, the others from the study or "
+        "the machine",
     ),
     Disclosure(
         "error", ("reference",), PHASES, "the entry in the site's log", "", "none", "public",
