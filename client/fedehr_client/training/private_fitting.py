@@ -81,16 +81,37 @@ def _usual(compute: Compute) -> int:
     return CPU_TOKEN_BUDGET if compute.device.type == "cpu" else CUDA_TOKEN_BUDGET
 
 
-def _tokens_within(room: int, context: RoundContext, phase: str, compute: Compute) -> int:
+def reckoned_bytes(
+    context: RoundContext, phase: PrivatePhase, model: nn.Module, fit: PrivateFit
+) -> int:
+    """What the steps of a private round take at the most, beyond what came with the request."""
+    fixed, a_token = _fixed_and_token_bytes(context, phase, context.compute)
+    num_tokens = fit.budget.num_tokens or 0
+    held = (fit.most_rows or 0) * _held_bytes(model)
+    return int(fixed + num_tokens * a_token + held)
+
+
+def _tokens_within(room: int, context: RoundContext, phase: PrivatePhase, compute: Compute) -> int:
+    fixed, a_token = _fixed_and_token_bytes(context, phase, compute)
+    return max(0, int((room - fixed) / a_token))
+
+
+def _fixed_and_token_bytes(
+    context: RoundContext, phase: PrivatePhase, compute: Compute
+) -> tuple[float, float]:
     estimate = estimate_memory(context.study, phase, context.num_tokens, compute)
     # The clipped sum lies beside the gradients, and a layer's noise is in float64.
     fixed = estimate.fixed_bytes + 3 * estimate.gradients
     # Norms without gradients compare all pairs of a row's tokens, layer after layer.
     pairs = 3 * _FLOAT * context.study.sequence.context
-    return max(0, int((room - fixed) / (_EXTRA * estimate.token_bytes + pairs)))
+    return fixed, _EXTRA * estimate.token_bytes + pairs
 
 
 def _most_rows(model: nn.Module, room: float) -> int:
+    return max(1, int(min(_MOST_HELD_BYTES, room) / _held_bytes(model)))
+
+
+def _held_bytes(model: nn.Module) -> int:
+    """Of one subject's gradient."""
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    held = min(_MOST_HELD_BYTES, room)
-    return max(1, int(held / (_FLOAT * _COPIES * max(1, trained))))
+    return _FLOAT * _COPIES * max(1, trained)
