@@ -14,7 +14,7 @@ from typing import Any
 
 from fedehr_shared.privacy.noisy_steps import NoisySteps, merged
 
-_LEAST_RATE_BY_NOISE = 1e-5
+_LEAST_RATE_BY_NOISE = 1e-6
 """Below it the sums over a step's privacy loss drown in rounding, and would come to nothing."""
 
 
