@@ -59,7 +59,7 @@ def finetuned_confidences(
     )
     logits = _true_logits(study, examples.labels, predictions)
     subject_ids, confidences = subject_means(examples.subject_ids, logits)
-    _, losses = subject_means(examples.subject_ids, np.logaddexp(0.0, -logits))
+    _, losses = subject_means(examples.subject_ids, _cross_entropies(logits))
     sites = np.full(subject_ids.size, site.name)
     return SubjectConfidences(sites, subject_ids, confidences, losses)
 
@@ -87,6 +87,13 @@ def _true_logits(study: StudyConfig, labels: NDArray[np.float32], predictions: F
             columns.append(np.where(view.labels == 1, logit, -logit))
             columns[-1][~view.known] = np.nan
     return np.stack(columns, axis=1) if columns else np.empty((len(labels), 0))
+
+
+def _cross_entropies(true_logits: Floats) -> Floats:
+    """In nats, NaN where there is no label."""
+    known = ~np.isnan(true_logits)
+    losses = np.logaddexp(0.0, -np.where(known, true_logits, 0.0))
+    return np.where(known, losses, np.nan)
 
 
 def _bounded(probabilities: Floats) -> Floats:
