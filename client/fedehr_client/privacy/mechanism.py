@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from fedehr_shared.config.privacy import PrivatePhase
 from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,27 @@ class Mechanism:
     adaption_rate: float = 0.0
     count_noise: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse what would be a step without noise.
+
+        Raises:
+            ConfigError: a number is not above 0.
+        """
+        for name in ("noise_multiplier", "max_grad_norm", "expected_subjects"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise ConfigError(
+                    f"{name} = {value!r} gives a private step no noise: it must be above 0. Mend "
+                    "[privacy] in the study."
+                )
+
     @classmethod
     def of(cls, study: StudyConfig, phase: PrivatePhase) -> "Mechanism":
-        """As the study asks in a phase."""
+        """As the study asks in a phase.
+
+        Raises:
+            ConfigError: the study has no noise, or none keeps it within its target.
+        """
         from fedehr_shared.privacy.study_cost import StudyCost
 
         privacy = study.privacy

@@ -13,6 +13,7 @@ from fedehr_client.privacy.noisy_mean import noisy_mean
 from fedehr_client.privacy.randomness import PrivateRandomness
 from fedehr_client.privacy.subject_gradients import MARGIN, clip_factors
 from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.errors import ConfigError
 
 FIXED = Mechanism(noise_multiplier=0.7, max_grad_norm=0.3, expected_subjects=8.0)
 ADAPTIVE = replace(FIXED, quantile=0.5, adaption_rate=0.2, count_noise=2.0)
@@ -99,7 +100,7 @@ def test_a_mechanism_is_made_of_public_numbers_alone() -> None:
             "finetuning": {"tasks": ["death"], "rounds": 2, "steps_per_round": 3},
             "pretraining": {"rounds": 2, "steps_per_round": 3},
             "privacy": {
-                "mechanism": "local", "target_epsilon": 4.0, "target_delta": 1e-5,
+                "mechanism": "local", "noise_multiplier": 1.25, "target_delta": 1e-5,
                 "nominal_subjects": 2_000,
                 "finetuning": {"sample_rate": 0.02, "max_grad_norm": 0.5},
             },
@@ -108,5 +109,11 @@ def test_a_mechanism_is_made_of_public_numbers_alone() -> None:
     found = Mechanism.of(study, "finetuning")
     assert found.expected_subjects == pytest.approx(40.0)
     assert found.max_grad_norm == 0.5
-    assert found.noise_multiplier > 0
-    assert found.noise_multiplier == Mechanism.of(study, "pretraining").noise_multiplier
+    assert found.noise_multiplier == Mechanism.of(study, "pretraining").noise_multiplier == 1.25
+
+
+@pytest.mark.parametrize("wrong", ["noise_multiplier", "max_grad_norm", "expected_subjects"])
+def test_a_mechanism_without_noise_is_none(wrong: str) -> None:
+    for value in (0.0, -1.0, math.nan):
+        with pytest.raises(ConfigError, match=wrong):
+            replace(FIXED, **{wrong: value})
