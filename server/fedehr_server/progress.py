@@ -44,6 +44,8 @@ def describe_training(event: dict[str, Any]) -> list[str]:
         parts.append(f"gradient {event['grad_norm']:.2g}")
     if event.get("aggregation_error") is not None:
         parts.append(f"aggregation error {event['aggregation_error']:.2g}")
+    if event.get("epsilon") is not None:
+        parts.append(f"epsilon {event['epsilon']:.3g}")
     return parts
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from fedehr_client.ledger.ceiling import Ceiling
+from fedehr_client.ledger.ledger import Ledger
 from fedehr_server.privacy.run_privacy import RunPrivacy
 from fedehr_shared.errors import BudgetError
 from fedehr_shared.privacy.pld import epsilon_bounds
@@ -63,7 +65,7 @@ def test_a_run_stops_before_a_release_that_its_target_does_not_hold(make_study: 
     privacy = RunPrivacy(study)
     privacy.begin(2)
     for phase in ("pretraining", "finetuning"):
-        assert privacy.open_round(WorkId(study.digest, phase, 1, 1)) is not None  # type: ignore[arg-type]
+        assert privacy.open_round(WorkId(study.digest, phase, 1, 1)) is not None
     with pytest.raises(BudgetError, match="round 2 of finetuning would bring"):
         privacy.open_round(WorkId(study.digest, "finetuning", 2, 1))
 
@@ -88,6 +90,27 @@ def test_a_record_says_what_each_site_took_part_in(make_study: Any) -> None:
     both = whole["with_vocabulary"]
     assert both["delta"] == pytest.approx(1e-4 + 1e-5)
     assert whole["subject_epsilon"] < both["subject_epsilon"] < whole["subject_epsilon"] + 1
+
+
+def test_the_coordinators_estimate_is_what_the_sites_ledgers_charge(
+    make_study: Any, hospitals: Any, run_study_in_process: Any, tmp_path: Path
+) -> None:
+    study = make_study(
+        privacy=LOCAL | {"clipping_quantile": 0.5},
+        vocabulary={"noise_epsilon": 50.0, "noise_delta": 1e-3, "min_sites": 1},
+        federation={"min_sites": 1},
+        pretraining={"rounds": 1},
+        finetuning={"rounds": 1, "tuning": "probe"},
+    )
+    run = run_study_in_process(study, hospitals.sites[:1], tmp_path)
+    told = _result(run.folder)["training_privacy"]["sites"]
+    assert list(told) == [hospitals.sites[0].name]
+    for site, own in told.items():
+        both = own["with_vocabulary"]
+        ceiling = Ceiling(subject_delta=both["delta"])
+        spent = Ledger(tmp_path / "work" / site, ceiling, site).spent()
+        assert spent == pytest.approx(both["subject_epsilon"], rel=1e-9)
+    assert [event["epsilon"] for event in _rounds(run.folder)][-1] <= LOCAL["target_epsilon"]
 
 
 def test_a_study_without_noise_says_nothing(finished_study: Any) -> None:
