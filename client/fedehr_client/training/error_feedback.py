@@ -38,7 +38,11 @@ class ErrorFeedback:
         study = work.study
         self._restarts = study.finetuning.tuning == "lora" and study.lora.restarts
         self._local = LocalState(
-            work_folder, work.study.digest, work.id.phase, work.vocabulary_digest, folder=FOLDER_NAME
+            work_folder,
+            work.study.digest,
+            work.id.phase,
+            work.vocabulary_digest,
+            folder=FOLDER_NAME,
         )
 
     def payload(self, report: TrainReport) -> Payload:
