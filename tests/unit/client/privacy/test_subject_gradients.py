@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 import torch
+from opacus.grad_sample.grad_sample_module import GradSampleHooks
+from opacus.optimizers import DPOptimizer
 
 from fedehr_client.privacy.ghost_gradients import GhostGradients
 from fedehr_client.privacy.hooked_gradients import HookedGradients
@@ -65,3 +67,24 @@ def test_norms_and_clipped_sums_are_those_of_one_subject_at_a_time(variant: Any,
             wanted = _clipped_sum(expected, clip * (1 - MARGIN))
             for found, right in zip(gradients.sums, wanted, strict=True):
                 torch.testing.assert_close(found.double(), right, rtol=2e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["pretraining", "lora, wide", "full, attention pooling"])
+def test_clipped_sums_are_those_of_opacus_own_optimizer(make: Any, way: Any, name: str) -> None:
+    variant, clip = make(name), 0.3
+    hooks = GradSampleHooks(variant.model, loss_reduction="sum")
+    optimizer = DPOptimizer(
+        torch.optim.SGD(_trained(variant.model), lr=1.0),
+        noise_multiplier=0.0, max_grad_norm=clip, expected_batch_size=None, loss_reduction="sum",
+    )  # fmt: skip
+    variant.losses_of(variant.batch).sum().backward()
+    optimizer.pre_step()
+    expected = [p.grad.clone() for p in _trained(variant.model) if p.grad is not None]
+    hooks.cleanup()
+    gradients = way(variant.model)
+    with gradients.listening():
+        _added(gradients, variant, [variant.batch], clip / (1 - MARGIN))
+        assert len(gradients.sums) == len(expected)
+        for found, right in zip(gradients.sums, expected, strict=True):
+            torch.testing.assert_close(found, right, rtol=2e-3, atol=2e-5)
