@@ -70,6 +70,7 @@ def test_norms_and_clipped_sums_are_those_of_one_subject_at_a_time(variant: Any,
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 @pytest.mark.parametrize("name", ["pretraining", "lora, wide", "full, attention pooling"])
 def test_clipped_sums_are_those_of_opacus_own_optimizer(make: Any, way: Any, name: str) -> None:
     variant, clip = make(name), 0.3
