@@ -12,13 +12,15 @@ from fedehr_client.compute.memory import estimate_memory
 from fedehr_client.compute.token_budget import TokenBudget
 from fedehr_client.privacy.listening import holds_each
 from fedehr_client.privacy.precision import private_compute
-from fedehr_client.training.fitting import CPU_TOKEN_BUDGET
 from fedehr_client.training.round import RoundContext
 from fedehr_shared.config.privacy import PrivatePhase
 from fedehr_shared.tokens.budget import check_budget
 
 log = logging.getLogger("fedehr.client")
 
+CPU_TOKEN_BUDGET = 1_024
+"""Sorted rows in small pieces have little padding: 64 of 50 tokens on average took 0.43 s a step,
+with pieces of 2,048 tokens 0.48, of 4,096 0.53, and of 256 0.57 (two layers of 128)."""
 CUDA_TOKEN_BUDGET = 65_536
 """More at once was no quicker, and a step's subjects are few."""
 _FLOAT = 4

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from fedehr_client.compute.compute import CHECKPOINTING, TOKEN_BUDGET, Compute
-from fedehr_client.training.fitting import CPU_TOKEN_BUDGET
-from fedehr_client.training.private_fitting import fit_private_round
+from fedehr_client.training.private_fitting import CPU_TOKEN_BUDGET, fit_private_round
 from fedehr_client.training.round import RoundContext
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import ConfigError
