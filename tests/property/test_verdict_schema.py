@@ -10,6 +10,12 @@ from hypothesis import strategies as st
 
 from fedehr_shared.errors import FedehrError
 from fedehr_simulations.verdict.machine import Machine
+from fedehr_simulations.verdict.membership import (
+    FIGURES,
+    AttackBound,
+    MembershipAttack,
+    RatePoint,
+)
 from fedehr_simulations.verdict.result import (
     METRICS,
     ArmResult,
@@ -58,6 +64,20 @@ tasks = st.builds(TaskResult, **counted, **scores, **detail) | st.builds(
 )
 arms = st.builds(ArmResult, tasks=st.dictionaries(text, tasks, max_size=2), pretraining_loss=series)
 rounds = st.builds(RoundBytes, phase=text, round=st.integers(1, 99), up=count, down=count)
+bounds = st.builds(AttackBound, epsilon=st.floats(0, 100), delta=share)
+points = st.builds(RatePoint, fpr=share, tpr=share, greatest_tpr=st.none() | share)
+told = {
+    "arm": text,
+    "model": st.sampled_from(["finetuned", "pretrained"]),
+    "attack": st.sampled_from(["loss", "lira"]),
+    "num_shadows": count,
+    "curve": st.lists(points, max_size=2).map(tuple),
+    "bound": st.none() | bounds,
+    **dict.fromkeys(FIGURES, intervals),
+}
+attacks = st.builds(MembershipAttack, num_members=count, num_non_members=count, **told) | st.builds(
+    MembershipAttack, num_members=st.none(), num_non_members=st.none() | count, reason=text, **told
+)
 verdicts = st.builds(
     Verdict,
     study=st.builds(StudyName, name=text, digest=st.from_regex(r"\A[0-9a-f]{64}\Z")),
@@ -102,6 +122,7 @@ verdicts = st.builds(
         ),
         max_size=2,
     ).map(tuple),
+    attacks=st.lists(attacks, max_size=2).map(tuple),
 )
 
 

@@ -15,6 +15,7 @@ from fedehr_simulations.report.numbers import format_bytes, format_interval, for
 from fedehr_simulations.report.report import read_progress, render_report, write_report
 from fedehr_simulations.report.terminal import print_verdict
 from fedehr_simulations.verdict.machine import Machine
+from fedehr_simulations.verdict.membership import AttackBound, MembershipAttack, RatePoint
 from fedehr_simulations.verdict.result import ArmResult, Interval, Scores, SeedScores, TaskResult
 from fedehr_simulations.verdict.verdict import (
     Comparison,
@@ -90,6 +91,29 @@ def _verdict(study: str = "demo", site: str = "north", arm: str = "federated") -
                 num_seeds=3,
             ),
         ),
+        attacks=(_attack(arm, "finetuned", None), _attack(arm, "pretrained", 1.25)),
+    )
+
+
+def _attack(arm: str, model: Any, epsilon: float | None) -> MembershipAttack:
+    bound = None
+    if epsilon is not None:
+        bound = AttackBound(
+            epsilon=epsilon, delta=1e-5, auroc=0.859, balanced_accuracy=0.777,
+            tpr_at_1_percent=0.035, tpr_at_0_1_percent=0.004,
+        )  # fmt: skip
+    return MembershipAttack(
+        arm=arm,
+        model=model,
+        attack="loss",
+        num_members=700,
+        num_non_members=210,
+        auroc=_interval(0.613, 0.03),
+        balanced_accuracy=_interval(0.571, 0.03),
+        tpr_at_1_percent=Interval.withheld("fewer than 500 non-members"),
+        tpr_at_0_1_percent=Interval.withheld("fewer than 5,000 non-members"),
+        curve=(RatePoint(fpr=0.1, tpr=0.17, greatest_tpr=None if bound is None else 0.349),),
+        bound=bound,
     )
 
 
@@ -181,6 +205,17 @@ def test_tables_are_read_out_in_order() -> None:
     headers = [attrs for tag, attrs in page.tags if tag == "th"]
     assert headers
     assert all(attrs.get("scope") in {"row", "col"} for attrs in headers)
+
+
+def test_attacks_stand_beside_what_epsilon_allows() -> None:
+    words = " ".join(_Page(render_report(_verdict(), {})).words.split())
+    for told in ("0.613 (0.58 to 0.64)", "700 members and 210 others", "epsilon 1.25", "0.859"):
+        assert told in words
+    # Of the model that no noise covers nothing is promised.
+    assert "no bound" in words
+    assert "withheld: fewer than 500 non-members" in words
+    without = _verdict().model_copy(update={"attacks": ()})
+    assert "Attacks on membership" not in render_report(without, {})
 
 
 def test_withheld_cells_say_so() -> None:
