@@ -151,7 +151,7 @@ def _print(site: str, found: "BudgetOverview") -> None:
 def _table(found: "BudgetOverview") -> Any:
     from rich.table import Table
 
-    table = Table(title="by study; together they cost less than one by one")
+    table = Table(title="by study; what each costs alone does not add up")
     for heading in ("study", "state", "phase", "rounds charged", "epsilon alone", "next round"):
         table.add_column(heading, justify="right" if "epsilon" in heading else "left")
     for study in found.studies:

@@ -21,7 +21,7 @@ class PhaseSpending:
         phase: which.
         num_charged: by round, how often it was charged: more than once where its answer was lost.
         num_steps: noisy steps charged.
-        subject_epsilon: of these alone; phases and studies cost less together than one by one.
+        subject_epsilon: of these alone; what phases and studies cost alone does not add up.
     """
 
     phase: str
