@@ -71,7 +71,10 @@ def _begin() -> None:
     die_with_parent()
     os.umask(0o077)
     torch.set_num_threads(1)
-    logging.getLogger("fedehr").setLevel(logging.INFO)
+    log = logging.getLogger("fedehr")
+    log.setLevel(logging.INFO)
+    # Opacus, once loaded, writes whatever reaches the root into the terminal.
+    log.propagate = False
 
 
 def _carry_out(piece: Piece[Result]) -> Result:
