@@ -1,12 +1,13 @@
 """The tables of an `AttackRecord`, for a terminal and for a page."""
 
+from fedehr_simulations.attacks.bound import PrivacyBound
 from fedehr_simulations.attacks.canaries import UNLEARNT_BITS
 from fedehr_simulations.attacks.trials.record import AttackRecord, MembershipResult
 from fedehr_simulations.report.text_table import TextTable
 from fedehr_simulations.verdict.membership import MembershipAttack
 from fedehr_simulations.verdict.result import Interval
 
-_RATE = 0.05
+_RATE = 0.1
 
 
 def attack_tables(record: AttackRecord) -> list[TextTable]:
@@ -20,9 +21,9 @@ def attack_tables(record: AttackRecord) -> list[TextTable]:
                 "attack",
                 "AUROC",
                 "balanced accuracy",
-                "TPR at FPR 5 %",
+                "TPR at FPR 10 %",
                 "at most: AUROC",
-                "at most: TPR at FPR 5 %",
+                "at most: TPR at FPR 10 %",
             ),
             tuple(_membership_row(own, a) for own in record.membership for a in own.attacks),
         ),
@@ -75,7 +76,7 @@ def attack_tables(record: AttackRecord) -> list[TextTable]:
 def _membership_row(own: MembershipResult, attack: MembershipAttack) -> tuple[str, ...]:
     found = next((point for point in attack.curve if point.fpr == _RATE), None)
     bound = attack.bound
-    allowed = None if found is None else found.greatest_tpr
+    allowed = None if bound is None else PrivacyBound(bound.epsilon, bound.delta)
     return (
         _epsilon(own.target_epsilon),
         _range(own),
@@ -84,7 +85,7 @@ def _membership_row(own: MembershipResult, attack: MembershipAttack) -> tuple[st
         _figure(attack.balanced_accuracy),
         "withheld" if found is None else f"{found.tpr:.3f}",
         "no bound" if bound is None else f"{bound.auroc:.3f}",
-        "no bound" if allowed is None else f"{allowed:.3f}",
+        "no bound" if allowed is None else f"{allowed.greatest_tpr(_RATE):.3f}",
     )
 
 
