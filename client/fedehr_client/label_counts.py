@@ -10,6 +10,7 @@ from fedehr_shared.cells import told_count
 from fedehr_shared.config.cohort import EVERYONE, CohortConfig
 from fedehr_shared.config.task import TaskConfig
 from fedehr_shared.meds.folder import SiteFolder
+from fedehr_shared.meds.reader import Labels
 from fedehr_shared.meds.schema import TRAIN
 
 Counts = tuple[int, ...]
@@ -44,17 +45,28 @@ def count_outcomes(
 ) -> dict[str, Counts]:
     """The same, exact and so not to be told; tasks that the site does not have are left out.
 
+    A subject counts once a task, by its first label, so that no part is larger than its number
+    of subjects, and one subject moves one part by one.
+
     Raises:
         MissingTaskError: the site has labels for none of the tasks.
         DataError: a label file is damaged, or holds labels of another kind.
     """
     counts: dict[str, Counts] = {}
     for task, labels in read_cohort_labels(site, tasks, cohort).items():
-        in_train = [splits.get(subject) == TRAIN for subject in labels.subject_ids.tolist()]
-        parts = parts_of(labels.values[np.asarray(in_train, dtype=bool)], tasks[task])
+        parts = parts_of(_first_values(labels, splits), tasks[task])
         found = np.bincount(parts, minlength=tasks[task].num_counts)
         counts[task] = tuple(int(num) for num in found)
     return counts
+
+
+def _first_values(labels: Labels, splits: Mapping[int, str]) -> NDArray[np.float32]:
+    """The first label of each training subject. `[subjects]`."""
+    in_time = np.lexsort((labels.prediction_times, labels.subject_ids))
+    subjects, places = np.unique(labels.subject_ids[in_time], return_index=True)
+    in_train = [splits.get(subject) == TRAIN for subject in subjects.tolist()]
+    first: NDArray[np.float32] = labels.values[in_time[places[np.asarray(in_train, dtype=bool)]]]
+    return first
 
 
 def parts_of(values: NDArray[np.float32], task: TaskConfig) -> NDArray[np.int64]:

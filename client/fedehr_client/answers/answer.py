@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fedehr_client.answers.base_store import BaseStore
 from fedehr_client.answers.evaluation import TuningSplit, evaluation_report, tuning_auroc
 from fedehr_client.answers.kept_answer import KeptAnswer
+from fedehr_client.answers.one_example import one_example_each
 from fedehr_client.answers.site_data import SiteData, keep_vocabulary, records_fingerprint
 from fedehr_client.answers.study_gate import StudyGate
 from fedehr_client.answers.task_numbers import label_numbers, tuning_losses
@@ -145,7 +146,7 @@ def _pretrain(context: RoundContext, data: SiteData, gate: StudyGate) -> TrainRe
 
 def _finetune(context: RoundContext, data: SiteData, gate: StudyGate) -> TrainReport:
     """Score the weights received on the tuning split, then train on the train split."""
-    examples, tuning = data.training_examples(), data.examples(TUNING)
+    examples, tuning = data.training_examples(), _scored(context, data, TUNING)
     study = context.study
     rows = data.store.rows_of(examples.subject_ids)
     # A subject without events says nothing of the codes, and was not declared with the others.
@@ -164,10 +165,10 @@ def _finetune(context: RoundContext, data: SiteData, gate: StudyGate) -> TrainRe
 
 
 def _evaluate(context: RoundContext, data: SiteData, gate: StudyGate) -> Payload:
-    held_out, study = data.examples(HELD_OUT), context.study
+    held_out, study = _scored(context, data, HELD_OUT), context.study
     tuning = None
     if study.evaluation.calibration != "none":
-        examples = data.examples(TUNING)
+        examples = _scored(context, data, TUNING)
         tuning = TuningSplit(examples.labels, _scores(context, data, examples))
     report = evaluation_report(
         context.site,
@@ -186,6 +187,11 @@ _REPORTS: dict[str, Callable[[RoundContext, SiteData, StudyGate], TrainReport | 
     "finetuning": _finetune,
     "evaluation": _evaluate,
 }
+
+
+def _scored(context: RoundContext, data: SiteData, split: str) -> Examples:
+    """What a split's numbers are told of."""
+    return one_example_each(data.examples(split), context.study.digest, context.site)
 
 
 def _scores(context: RoundContext, data: SiteData, examples: Examples) -> NDArray[np.float64]:

@@ -26,8 +26,7 @@ def label_numbers(
         has_events: `[examples]`; other subjects count nowhere.
         min_cell: the site's floor or the study's, whichever is higher.
     """
-    counts = (~np.isnan(examples.labels[has_events])).sum(axis=0).tolist()
-    told = [told_count(num, min_cell) for num in counts]
+    told = [told_count(int(num), min_cell) for num in examples.num_subjects(has_events)]
     named = zip(study.finetuning.tasks, told, strict=True)
     return {f"labels.{task}": float(num) for task, num in named if num}
 
@@ -45,7 +44,7 @@ def tuning_losses(
 
     Args:
         study: nothing is told unless its task weights go by these losses.
-        examples: of the tuning split.
+        examples: of the tuning split, one a subject.
         predictions: `[examples, outputs]`, by the weights received.
         balance: what the coordinator told of the tasks.
         min_cell: the site's floor or the study's, whichever is higher.

@@ -33,6 +33,11 @@ class Examples:
         """The number of examples."""
         return len(self.windows)
 
+    def num_subjects(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """By task, subjects with a label among some `[examples]`. `[tasks]`."""
+        known = ~np.isnan(self.labels) & chosen[:, None]
+        return np.asarray([np.unique(self.subject_ids[own]).size for own in known.T], np.int64)
+
 
 def select_examples(
     store: TokenStore,
@@ -94,7 +99,7 @@ def trainable(examples: Examples, has_events: NDArray[np.bool_], min_cell: int) 
         has_events: `[examples]`, whether the subject has any: others count nowhere.
         min_cell: subjects.
     """
-    enough = (~np.isnan(examples.labels[has_events])).sum(axis=0) >= min_cell
+    enough = examples.num_subjects(has_events) >= min_cell
     labels = np.where(enough, examples.labels, np.float32(np.nan))
     keep = np.flatnonzero(~np.isnan(labels).all(axis=1))
     return Examples(
