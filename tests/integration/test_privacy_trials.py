@@ -56,7 +56,7 @@ private."finetuning.rounds" = 1
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("privacy")
-    write_hospitals(folder / "sites", HospitalsPlan(300, 2, seed=1, size_ratio=1.0))
+    write_hospitals(folder / "sites", HospitalsPlan(320, 2, seed=1, size_ratio=1.0))
     (folder / "study.toml").write_text(STUDY, encoding="utf-8")
     (folder / "ways.toml").write_text(WAYS, encoding="utf-8")
     return folder
@@ -82,7 +82,7 @@ def record(files: Path) -> dict[str, Any]:
 def test_every_way_is_told_with_what_it_spent(files: Path, record: dict[str, Any]) -> None:
     arms = {(arm["way"], arm["scope"]): arm for arm in record["arms"]}
     assert set(arms) == {(w, s) for w in ("head", "lora") for s in ("none", "finetuning", "both")}
-    assert record["nominal_subjects"] == 100  # 150 a site, 70 % to train, two digits
+    assert record["nominal_subjects"] == 110  # 160 a site, 70 % to train, two digits
     for (_, scope), arm in arms.items():
         if scope == "none":
             assert arm["subject_epsilon"] is None
@@ -96,7 +96,7 @@ def test_every_way_is_told_with_what_it_spent(files: Path, record: dict[str, Any
     assert arms["head", "none"]["kept_of_own"]["value"] in {1.0, None}
     assert (files / "out" / "ways.json").exists()
     page = (files / "page.md").read_text(encoding="utf-8")
-    assert page.startswith("<!-- begin: ways 100 -->")
+    assert page.startswith("<!-- begin: ways 110 -->")
     assert "add or remove one subject" in page
 
 
