@@ -1,10 +1,11 @@
 """`GhostHooks`: Opacus' ghost clipping, with norms that are quicker for long rows."""
 
 import torch
-from opacus.grad_sample.grad_sample_module_fast_gradient_clipping import (
+from torch import nn
+
+from fedehr_client.privacy.opacus import (
     GradSampleHooksFastGradientClipping,
 )
-from torch import nn
 
 Norms = dict[torch.Tensor, torch.Tensor]
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import torch
-from opacus.grad_sample.grad_sample_module import GradSampleHooks
 from torch import nn
 
+from fedehr_client.privacy.opacus import GradSampleHooks
 from fedehr_client.privacy.subject_gradients import SubjectGradients, clip_factors, norms_over
 
 _TOLERANCE, _LEAST = 0.05, 1e-6

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from opacus.grad_sample.gsm_base import OPACUS_PARAM_MONKEYPATCH_ATTRS, AbstractGradSampleHooks
 from torch import nn
 
+from fedehr_client.privacy.opacus import OPACUS_PARAM_MONKEYPATCH_ATTRS, AbstractGradSampleHooks
 from fedehr_shared.errors import TrainingError
 
 MARGIN = 2.0**-10
