@@ -49,7 +49,6 @@ WAYS = """
 private.grid."finetuning.learning_rate" = [1e-3, 1e-2]
 [variants.lora]
 "finetuning.tuning" = "lora"
-private."finetuning.rounds" = 1
 """
 
 
@@ -89,9 +88,9 @@ def test_every_way_is_told_with_what_it_spent(files: Path, record: dict[str, Any
             assert arm["history"] == []
         else:
             assert 5.5 < arm["subject_epsilon"] <= 6.0
-    # Two steps of pre-training and a round of two, with one noise.
+    # Two steps of pre-training and two rounds of two, with one noise.
     steps = arms["lora", "both"]["history"]
-    assert sum(each["num_steps"] for each in steps) == 4
+    assert sum(each["num_steps"] for each in steps) == 6
     assert len({each["noise_multiplier"] for each in steps}) == 1
     assert arms["head", "none"]["kept_of_own"]["value"] in {1.0, None}
     assert (files / "out" / "ways.json").exists()
@@ -103,9 +102,8 @@ def test_every_way_is_told_with_what_it_spent(files: Path, record: dict[str, Any
 def test_one_pretraining_serves_all_without_noise_there(
     files: Path, record: dict[str, Any]
 ) -> None:
-    # One without noise; and one for each noise: a way's own steps decide how much there is.
     assert len(record["arms"]) == 6
-    assert len(list((files / "out" / "pretrained").glob("*/model.json"))) == 3
+    assert len(list((files / "out" / "pretrained").glob("*/model.json"))) == 2
     assert len(list((files / "out" / "trials").glob("*/figures.json"))) == 2 + 3 + 3
 
 
