@@ -93,9 +93,9 @@ def test_every_way_is_told_with_what_it_spent(files: Path, record: dict[str, Any
     assert sum(each["num_steps"] for each in steps) == 6
     assert len({each["noise_multiplier"] for each in steps}) == 1
     assert arms["head", "none"]["kept_of_own"]["value"] in {1.0, None}
-    assert (files / "out" / "ways.json").exists()
+    assert (files / "out" / "ways-all.json").exists()
     page = (files / "page.md").read_text(encoding="utf-8")
-    assert page.startswith("<!-- begin: ways 110 -->")
+    assert page.startswith("<!-- begin: ways-all 110 -->")
     assert "add or remove one subject" in page
 
 

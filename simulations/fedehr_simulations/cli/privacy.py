@@ -30,7 +30,7 @@ def privacy(  # noqa: PLR0917 - a command line's parameters
         str,
         typer.Option(
             help="TOML with tables \\[variants.NAME], or the name of a built-in one: "
-            "privacy-ways, privacy-levers."
+            "privacy-ways, privacy-head, privacy-levers."
         ),
     ] = BUILT_IN,
     epsilons: Annotated[str, typer.Option(help="Targets, with commas between.")] = "8,3,1",
@@ -78,10 +78,11 @@ def privacy(  # noqa: PLR0917 - a command line's parameters
         num_actors=actors,
     )
     record = run_privacy_trials(asked, _show_run)
-    path = out / f"{file.stem}.json"
+    name = f"{file.stem}-{noise.value}"
+    path = out / f"{name}.json"
     record.write(path)
     if markdown is not None:
-        write_privacy_page(record, markdown, file.stem)
+        write_privacy_page(record, markdown, name)
     if json:
         console.print_json(record.model_dump(mode="json"))
     else:

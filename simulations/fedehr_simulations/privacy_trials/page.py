@@ -9,10 +9,10 @@ from fedehr_simulations.tuning_trials.tables import format_setting, format_setti
 
 
 def marks_of(name: str, nominal_subjects: int) -> Marks:
-    """The lines between which the tables of a file of ways go.
+    """The lines between which the tables of a call go.
 
     Args:
-        name: the file's, without its ending.
+        name: the file's of ways, without its ending, and the phases with noise.
         nominal_subjects: of a site, for training.
     """
     return Marks(

@@ -1,6 +1,6 @@
 """`run_privacy_trials`: every way at every epsilon, from shared pre-trainings.
 
-OUT is as `tuning_trials.trials` has it, with `OUT/<name of the ways' file>.json` beside.
+OUT is as `tuning_trials.trials` has it, with `OUT/<name of the ways' file>-<noise>.json` beside.
 """
 
 from collections.abc import Sequence

@@ -129,7 +129,7 @@ def test_a_study_without_noise_and_an_epsilon_of_nothing_are_refused(tmp_path: P
         read_arms(plain, tmp_path / "ways.toml", (1.0,), ("both",))
 
 
-@pytest.mark.parametrize("name", ["privacy-ways", "privacy-levers"])
+@pytest.mark.parametrize("name", ["privacy-ways", "privacy-head", "privacy-levers"])
 def test_built_in_ways_fit_the_recipe_and_keep_their_targets(name: str) -> None:
     study = StudyConfig.load(recipe_file("privacy"))
     for arm in read_arms(study, recipe_file(name), (3.0,), ("finetuning",)):
