@@ -89,3 +89,34 @@ def test_clipped_sums_are_those_of_opacus_own_optimizer(make: Any, way: Any, nam
         assert len(gradients.sums) == len(expected)
         for found, right in zip(gradients.sums, expected, strict=True):
             torch.testing.assert_close(found, right, rtol=2e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("width", [16, 256], ids=["from the product", "by pairs"])
+@pytest.mark.parametrize("length", [1e4, 1e7, 1e10])
+def test_terms_that_cancel_hide_no_gradient(way: Any, width: int, length: float) -> None:
+    """What a coordinator could choose weights for: a subject whose tokens' gradients are long
+    and nearly opposite. Rounded, the norm of their sum was 0 where it is 100."""
+    clip, num_others, num_tokens = 0.5, 300, 32
+    layer = torch.nn.Linear(width, width)
+    directions = torch.eye(width)
+    signs = torch.tensor([1.0, -1.0]).repeat(num_tokens // 2)[:, None]
+    hidden = signs * length * directions[0] + 100 * directions[1]
+    # Others leave room: pairs that cancel each other are no longer than nothing together.
+    others = directions[2].expand(num_others, num_tokens, width)
+    inputs = torch.cat([others, hidden[None]])
+    sides = torch.tensor([1.0, -1.0]).repeat(num_others // 2)
+    wanted = torch.cat([sides, torch.ones(1)])[:, None, None]
+    slopes = torch.randn(width, generator=torch.Generator().manual_seed(0)) / width**0.5
+
+    def clipped_sum(rows: slice) -> torch.Tensor:
+        gradients = way(torch.nn.Sequential(layer))
+        with gradients.listening():
+            gradients.begin()
+            gradients.forget()
+            mapped = gradients._layers[0](inputs[rows])
+            gradients.add(((mapped * slopes * wanted[rows]).mean(dim=1)).sum(dim=1), clip)
+            return torch.cat([part.flatten() for part in gradients.sums])
+
+    with_it, without_it = clipped_sum(slice(None)), clipped_sum(slice(num_others))
+    assert float((with_it - without_it).norm()) <= clip
