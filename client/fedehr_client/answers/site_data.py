@@ -1,6 +1,7 @@
 """`SiteData`: a site's records as a study sees them, with its token store kept between rounds."""
 
 import hashlib
+import logging
 import os
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from fedehr_client.training.batches import PretrainingData
 from fedehr_client.training.examples import Examples, select_examples, trainable
 from fedehr_shared.cells import cell_of
 from fedehr_shared.config.study import StudyConfig
-from fedehr_shared.errors import DataError, TooFewSubjectsError, VocabularyMissingError, WireError
+from fedehr_shared.errors import TooFewSubjectsError, VocabularyMissingError, WireError
 from fedehr_shared.meds.code_table import read_codes
 from fedehr_shared.meds.event_stream import stream_events
 from fedehr_shared.meds.folder import SiteFolder
@@ -24,6 +25,15 @@ from fedehr_shared.tokens.maskable import has_maskable, maskable_tokens
 from fedehr_shared.tokens.sequences import build_store
 from fedehr_shared.tokens.store import TokenStore
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
+
+log = logging.getLogger("fedehr.client")
+
+_NOTHING_TO_HIDE = (
+    "none of the training subjects has an event that pre-training may hide: all are codes that "
+    "the study's vocabulary does not know, or the sex, so that nothing would be learnt. Agree on "
+    "the vocabulary anew with this site taking part (without [vocabulary] reuse), raise "
+    "[vocabulary] num_hash_buckets, or check that the import took the right tables."
+)
 
 
 class SiteData:
@@ -43,25 +53,31 @@ class SiteData:
     def pretraining(self) -> PretrainingData:
         """The training subjects with an event that may be hidden; of others nothing is learnt.
 
+        With noise they are all training subjects: which events may be hidden follows from the
+        vocabulary that came with the request, and whether somebody has one of them must be told
+        by noisy steps alone. One who has none adds nothing to a step.
+
         Raises:
             TooFewSubjectsError: there are fewer than `min_cell`.
-            DataError: there are none, though there are training subjects enough.
         """
         subjects = self.store.subject_ids
         in_train = [self._splits.get(subject) == TRAIN for subject in subjects.tolist()]
         rows = np.flatnonzero(in_train)
         self._require(rows.size, "training subjects")
-        rows = rows[has_maskable(self.store, self._is_maskable)[rows]]
-        if rows.size == 0:
-            raise DataError(
-                "none of the training subjects has an event that pre-training may hide: all are "
-                "codes that the study's vocabulary does not know, or the sex, so that nothing "
-                "would be learnt. Agree on the vocabulary anew with this site taking part "
-                "(without [vocabulary] reuse), raise [vocabulary] num_hash_buckets, or check that "
-                "the import took the right tables."
-            )
-        self._require(rows.size, "training subjects with an event that pre-training may hide")
+        able = rows[has_maskable(self.store, self._is_maskable)[rows]]
+        if self._study.privacy.is_private("pretraining"):
+            if able.size == 0:
+                log.warning("noise alone is learnt from: %s", _NOTHING_TO_HIDE)
+        else:
+            self._require_able(able.size)
+            rows = able
         return PretrainingData(self.store, rows, self._code_of_token, self._is_maskable)
+
+    def _require_able(self, num: int) -> None:
+        """None and a few are told alike: the vocabulary in a request may have one code alone."""
+        if num == 0:
+            raise TooFewSubjectsError(_NOTHING_TO_HIDE)
+        self._require(num, "training subjects with an event that pre-training may hide")
 
     def examples(self, split: str) -> Examples:
         """The labelled examples of a split, possibly none.

@@ -103,7 +103,8 @@ def embedding_norms(layer: nn.Embedding, inputs: list[torch.Tensor], grads: torc
 
 def _lengths(terms: torch.Tensor) -> torch.Tensor:
     """`[subjects, tokens, width]` to `[subjects, tokens]`."""
-    return torch.linalg.vector_norm(terms, dim=2)
+    lengths: torch.Tensor = torch.linalg.vector_norm(terms, dim=2)
+    return lengths
 
 
 def _never_less(squares: torch.Tensor, terms: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from fedehr_client.answers.site_data import SiteData
 from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
 from fedehr_server.phases.model_state import first_pretraining_state
-from fedehr_shared.errors import DataError, TooFewSubjectsError
+from fedehr_shared.errors import TooFewSubjectsError
 from fedehr_shared.meds.events import NO_TIME
 from fedehr_shared.meds.reader import read_events, read_splits
 from fedehr_shared.meds.schema import TRAIN
@@ -77,9 +77,8 @@ def test_a_site_with_nothing_to_hide_says_so_before_it_trains(
         vocabulary_digest=vocabulary.digest,
         vocabulary_json=vocabulary.to_json(),
     )
-    with pytest.raises(DataError, match=r"may hide.*vocabulary does not know.*anew") as refused:
+    with pytest.raises(TooFewSubjectsError, match=r"may hide.*vocabulary does not know.*anew"):
         answer(work, location)
-    assert refused.value.code == "data"
 
 
 def test_subjects_with_nothing_to_hide_are_left_out_and_the_rest_must_be_enough(
@@ -92,3 +91,23 @@ def test_subjects_with_nothing_to_hide_are_left_out_and_the_rest_must_be_enough(
     few = next(code for code, num in counts.items() if num < MIN_CELL)
     with pytest.raises(TooFewSubjectsError, match=r"min_cell = 5 training .* hide"):
         SiteData(location, make_study(), _vocabulary(*SEXES, few)).pretraining()
+
+
+def test_no_code_tells_whether_one_subject_has_an_event(
+    location: SiteLocation, make_study: Any
+) -> None:
+    """The vocabulary in a request is whatever the coordinator wrote: here the code of a few, of
+    one, or of nobody. Without noise all are too few; with it no refusal tells of any."""
+    counts = _training_subjects_by_code(location)
+    few = sorted((num, code) for code, num in counts.items() if num < MIN_CELL)
+    vocabularies = [_vocabulary(code) for _, code in (few[0], few[-1])] + [_vocabulary("NOBODY")]
+    without = {"num_hash_buckets": 0}
+    private = {"mechanism": "local", "noise_multiplier": 1.0, "target_delta": 1e-5}
+    study = make_study(vocabulary=without)
+    for vocabulary in vocabularies:
+        with pytest.raises(TooFewSubjectsError):
+            SiteData(location, study, vocabulary).pretraining()
+    noisy = make_study(vocabulary=without, privacy=private)
+    rows = [SiteData(location, noisy, each).pretraining().rows.tolist() for each in vocabularies]
+    assert rows[0] == rows[1] == rows[2]
+    assert len(rows[0]) > max(num for num, _ in few)
