@@ -171,6 +171,7 @@ WORDS: dict[str, str] = {
         "Add to each head a linear term over the tokens that a sequence holds; with lora it is off "
         "unless asked for."
     ),
+    "finetuning.shortcut": "Heads see the tokens' embeddings beside their encodings, and the age.",
     "finetuning.dropout": "Dropout on the subject's encoding, in training only.",
     "lora": 'Low-rank adapters, with tuning = "lora".',
     "lora.variant": '"lora", or "vera": A and B are drawn once, and two vectors learn.',

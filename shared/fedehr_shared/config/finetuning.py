@@ -37,6 +37,8 @@ class FinetuningConfig(OptimizationConfig):
     wide: bool = True
     """Add to each head a linear term over the tokens that a sequence holds. With `lora` it is off
     unless asked for: it sends a number for every token and output."""
+    shortcut: bool = True
+    """Heads see the tokens' embeddings beside their encodings, and the age."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout on the pooled encoding, in training only."""
 

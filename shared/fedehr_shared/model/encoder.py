@@ -41,7 +41,23 @@ class EventEncoder(nn.Module):
         Shape: `[tokens, hidden]`, or `[places, hidden]`; of rows `[subjects, length, hidden]`, or
         `[subjects, places, hidden]`.
         """
-        x = self.token_embedding(batch.tokens) + self.age_projection(batch.ages[..., None])
+        return self.encode(self.token_embedding(batch.tokens), batch, places)
+
+    def encode(
+        self,
+        events: torch.Tensor,
+        batch: EventBatch | PaddedBatch,
+        places: Places | RowPlaces | None = None,
+    ) -> torch.Tensor:
+        """As `forward`, for who wants the embeddings too: looked up twice, their gradients of
+        single subjects would be of two calls.
+
+        Args:
+            events: `token_embedding` of the batch's tokens.
+            batch: see `forward`.
+            places: see `forward`.
+        """
+        x = events + self.age_projection(batch.ages[..., None])
         x = x + self.visit_embedding(batch.visits) + self.sex_embedding(batch.sexes)
         normed: torch.Tensor = self.norm(self.blocks(x, batch.hours, batch, places))
         return normed

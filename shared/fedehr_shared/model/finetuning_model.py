@@ -8,6 +8,7 @@ from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.model.encoder import EventEncoder
 from fedehr_shared.model.full_precision import full_precision
 from fedehr_shared.model.heads.pooling import AttentionPooling, pool, pool_rows
+from fedehr_shared.model.heads.shortcut import Shortcut
 from fedehr_shared.model.heads.token_presence import TokenPresence
 from fedehr_shared.model.heads.uncertainty import TaskUncertainty
 from fedehr_shared.model.lora.adapters import add_adapters
@@ -28,7 +29,9 @@ class FinetuningModel(nn.Module):
         if tuning.tuning == "lora":
             add_adapters(self.encoder, study.lora, study.seed)
         self.pooling = AttentionPooling(model.hidden) if model.pooling == "attention" else None
-        self.heads = nn.ModuleList(nn.Linear(model.hidden, num) for num in outputs)
+        self.shortcut = Shortcut() if tuning.shortcut else None
+        num_inputs = model.hidden + (Shortcut.num_inputs if tuning.shortcut else 0)
+        self.heads = nn.ModuleList(nn.Linear(num_inputs, num) for num in outputs)
         self.wide = TokenPresence(num_tokens, sum(outputs)) if tuning.wide else None
         learns_weights = study.loss.task_weights == "uncertainty"
         self.uncertainty = TaskUncertainty(len(outputs)) if learns_weights else None
@@ -37,8 +40,14 @@ class FinetuningModel(nn.Module):
 
     def forward(self, batch: EventBatch | PaddedBatch) -> torch.Tensor:
         """Logits, task after task (`heads.outputs`). Shape: `[sequences, outputs]`."""
-        pooled = self._pooled(self.encoder(batch), batch)
+        events = self.encoder.token_embedding(batch.tokens)
+        encoded = self.encoder.encode(events, batch)
+        if self.shortcut is not None:
+            encoded = self.shortcut(encoded, events)
+        pooled = self._pooled(encoded, batch)
         pooled = functional.dropout(pooled, self._dropout, self.training)
+        if self.shortcut is not None:
+            pooled = torch.cat([pooled, self.shortcut.ages(batch)], dim=1)
         # In bf16 a logit of -3 has steps of 0.016: many sequences would have the same score.
         with full_precision(pooled.device):
             logits = torch.cat([head(pooled) for head in self.heads], dim=1)
