@@ -16,6 +16,12 @@ from fedehr_simulations.verdict.membership import (
     MembershipAttack,
     RatePoint,
 )
+from fedehr_simulations.verdict.privacy import (
+    NotCoveredNumber,
+    PrivacyStatement,
+    SpentPrivacy,
+    WithVocabulary,
+)
 from fedehr_simulations.verdict.result import (
     METRICS,
     ArmResult,
@@ -78,8 +84,32 @@ told = {
 attacks = st.builds(MembershipAttack, num_members=count, num_non_members=count, **told) | st.builds(
     MembershipAttack, num_members=st.none(), num_non_members=st.none() | count, reason=text, **told
 )
+epsilons = dict.fromkeys(("epsilon", "optimistic", "pessimistic"), st.floats(0, 1e6))
+both = st.none() | st.builds(WithVocabulary, delta=share, **epsilons)
+spent = st.builds(SpentPrivacy, num_rounds=count, with_vocabulary=both, **epsilons)
+uncovered = st.builds(
+    NotCoveredNumber,
+    what=text,
+    places=st.lists(text, max_size=2).map(tuple),
+    phases=st.lists(text, max_size=2).map(tuple),
+    subjects=text,
+    protection=st.sampled_from(["cell_rule", "not_covered"]),
+    reason=text,
+)
+statements = st.builds(
+    PrivacyStatement,
+    unit=st.sampled_from(["subject", "site"]),
+    neighbors=st.just("add_or_remove_one"),
+    epsilon=st.floats(0, 1e6),
+    delta=share,
+    phases=st.lists(text, max_size=2).map(tuple),
+    words=text,
+    not_covered=st.lists(uncovered, max_size=2).map(tuple),
+    spent=st.dictionaries(text, spent, max_size=2),
+)
 verdicts = st.builds(
     Verdict,
+    privacy=st.none() | statements,
     study=st.builds(StudyName, name=text, digest=st.from_regex(r"\A[0-9a-f]{64}\Z")),
     machine=st.builds(
         Machine,

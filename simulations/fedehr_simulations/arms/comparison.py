@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.meds.folder import FederationFolder, SiteFolder
@@ -103,6 +104,7 @@ def run_comparison(request: ComparisonRequest, watch: Watch, on_done: OnDone) ->
         sites=summaries,
         traffic=_traffic(runs.get(FEDERATED)),
         attacks=attacks,
+        privacy_record=_told(runs.get(FEDERATED), "training_privacy"),
         seconds=time.monotonic() - began,
     )
     return Comparison(verdict, write_outcome(verdict, arms, request.out))
@@ -144,6 +146,7 @@ def judge_run(
         sites=summaries,
         traffic=_traffic(run.run_folder),
         attacks=attacks,
+        privacy_record=_told(run.run_folder, "training_privacy"),
         seconds=time.monotonic() - began,
     )
     return Comparison(verdict, write_outcome(verdict, {run.arm: outcome}, run.folder))
@@ -189,7 +192,13 @@ def _collect(
 
 
 def _traffic(run_folder: Path | None) -> Traffic:
+    return Traffic.model_validate(_told(run_folder, "bytes"))
+
+
+def _told(run_folder: Path | None, key: str) -> dict[str, Any]:
+    """A part of a run's record; empty where there was no run."""
     if run_folder is None:
-        return Traffic()
+        return {}
     result = json.loads((run_folder / "result.json").read_text(encoding="utf-8"))
-    return Traffic.model_validate(result["bytes"])
+    told: dict[str, Any] = result[key]
+    return told

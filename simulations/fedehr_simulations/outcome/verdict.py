@@ -62,6 +62,7 @@ def build_verdict(
     traffic: Traffic,
     seconds: float,
     attacks: Sequence[MembershipAttack] = (),
+    privacy_record: Mapping[str, Any] | None = None,
 ) -> Verdict:
     """Score every arm and compare the federated one with each other.
 
@@ -74,6 +75,7 @@ def build_verdict(
         traffic: bytes of the federated arm's first seed.
         seconds: how long all took.
         attacks: what was tried on the federated arm's models.
+        privacy_record: `training_privacy` of the federated arm's first seed.
     """
     rules = Rules(
         study.vocabulary.min_cell,
@@ -83,6 +85,7 @@ def build_verdict(
     arms = {name: _as_views(study, held_out, arm) for name, arm in arms.items()}
     held_out = held_out_views(study, held_out)
     oracles = _oracles(federation)
+    privacy = privacy_statement(study, held_out.site_names, privacy_record)
     return Verdict(
         study=StudyName(name=study.name, digest=study.digest),
         machine=describe_machine(),
@@ -92,8 +95,8 @@ def build_verdict(
         sites=tuple(sites),
         arms={name: _arm_result(held_out, arm, rules, oracles) for name, arm in arms.items()},
         bytes=traffic,
-        subject_epsilon=spent_by_site(study, held_out.site_names),
-        privacy=privacy_statement(study),
+        subject_epsilon=spent_by_site(privacy, held_out.site_names),
+        privacy=privacy,
         comparisons=tuple(_comparisons(held_out, arms, rules)),
         attacks=tuple(attacks),
     )

@@ -20,6 +20,7 @@ from fedehr_simulations.report.figures import (
     draw_forest,
     draw_pretraining,
 )
+from fedehr_simulations.report.privacy_lines import spent_lines
 from fedehr_simulations.verdict.result import METRICS
 from fedehr_simulations.verdict.verdict import Verdict
 
@@ -70,6 +71,8 @@ def render_report(verdict: Verdict, progress_by_arm: Progress) -> str:
         pretraining=draw_pretraining(verdict, "pretraining"),
         bytes_figure=draw_bytes(verdict, "bytes"),
         attacks=_describe_attacks(verdict),
+        spent_lines=[] if verdict.privacy is None else list(spent_lines(verdict.privacy)),
+        no_epsilon=_no_epsilon(verdict),
     )
 
 
@@ -114,6 +117,13 @@ def _describe_attacks(verdict: Verdict) -> dict[str, Any] | None:
         "notes": attack_notes(verdict.attacks),
         "figures": {model: drawn for model, drawn in figures.items() if drawn is not None},
     }
+
+
+def _no_epsilon(verdict: Verdict) -> str:
+    """Why a site has no epsilon of its own."""
+    if verdict.privacy is None:
+        return "no noise in training"
+    return "noise at the coordinator" if verdict.privacy.unit == "site" else "no answer counted"
 
 
 def _describe_task(verdict: Verdict, progress: Progress, task: str) -> dict[str, Any]:

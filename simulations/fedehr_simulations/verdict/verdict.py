@@ -104,7 +104,8 @@ class Verdict(Part):
     arms: dict[str, ArmResult]
     bytes: Traffic = Traffic()
     subject_epsilon: dict[str, Epsilon | None] = Field(default_factory=dict)
-    """Privacy spent on each subject, by site; null where no noise was asked for."""
+    """Spent on each subject, by site, by RDP, in the federated arm's first seed (`privacy` has the
+    delta and the relation); null without noise of the site's own, or an answer that counted."""
     privacy: PrivacyStatement | None = None
     """What the study's noise promises, and what it does not; null without noise in training."""
     comparisons: tuple[Comparison, ...] = ()
