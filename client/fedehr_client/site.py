@@ -7,7 +7,7 @@ A study never changes it; the site can only refuse a study.
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.ledger.ceiling import Ceiling
@@ -40,7 +40,17 @@ class CeilingsConfig(Section):
     subject_delta: Annotated[float, Field(ge=1e-12, lt=0.01)] = 1e-5
     """The delta at which that epsilon is reckoned: well below one in the number of subjects."""
     require_privacy: bool = False
-    """Refuse studies whose training adds no noise here, in any of its phases."""
+    """Refuse studies whose training adds no noise here, in any of its phases. How little noise
+    is none is for `subject_epsilon` to say, which must be given with it."""
+
+    @model_validator(mode="after")
+    def _some_noise_is_too_little(self) -> "CeilingsConfig":
+        if self.require_privacy and self.subject_epsilon is None:
+            raise ValueError(
+                "require_privacy without subject_epsilon would take any noise, however little, "
+                "for privacy: give subject_epsilon too"
+            )
+        return self
 
     @property
     def ceiling(self) -> Ceiling:

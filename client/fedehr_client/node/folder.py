@@ -32,7 +32,8 @@ min_cell = 11          # no number that rests on fewer subjects leaves this site
 #                          # would pass it is refused. `fedehr-client budget` shows what is spent
 # subject_delta = 1e-5     # delta of that epsilon: well below 1 / (number of subjects)
 # require_privacy = true   # refuse studies that train without noise of this site's own; without
-#                          # it, subject_epsilon bounds only the studies that do add noise
+#                          # it, subject_epsilon bounds only the studies that do add noise, and
+#                          # without subject_epsilon any noise would do: give both
 
 [compute]
 device = "auto"        # auto, cpu or cuda

@@ -11,6 +11,9 @@ PrivatePhase = Literal["pretraining", "finetuning"]
 _LEAST_DELTA = 1e-12
 """Below it the calibration of the noise would be lost in rounding."""
 
+_LEAST_NOISE = 0.01
+"""Below it nothing is hidden: one step alone has an epsilon of thousands."""
+
 _OF_CENTRAL = ("max_update_norm",)
 _OF_LOCAL = (
     "phases", "nominal_subjects", "pretraining", "finetuning",
@@ -70,6 +73,8 @@ class PrivacyConfig(Section):
             return self
         if (self.target_epsilon > 0) == (self.noise_multiplier > 0):
             raise ValueError("give target_epsilon or noise_multiplier, one of the two")
+        if 0 < self.noise_multiplier < _LEAST_NOISE:
+            raise ValueError(f"noise_multiplier must be at least {_LEAST_NOISE:g}")
         if self.target_delta < _LEAST_DELTA:
             raise ValueError(f"target_delta must be given, at least {_LEAST_DELTA}")
         if len(set(self.phases)) < len(self.phases) or not self.phases:

@@ -46,6 +46,7 @@ def test_relative_paths_start_at_the_file(tmp_path: Path, monkeypatch: pytest.Mo
         ("example.org:443", "example.org:70000", "network.coordinator"),
         ("fedehr.example.org:443", "https://x:443", "network.coordinator"),
         ("[network]", "[ceilings]\nmin_cell = 1\n[network]", "ceilings.min_cell"),
+        ("[network]", "[ceilings]\nrequire_privacy = true\n[network]", "any noise, however little"),
         ("[network]", "[other]\n[network]", "other"),
     ],
 )

@@ -28,6 +28,11 @@ def _study(privacy: dict[str, Any], sections: dict[str, Any]) -> StudyConfig:
         ({"target_epsilon": 3.0}, {}, "mechanism is not 'local' or 'central'"),
         ({"mechanism": "local", "target_delta": 1e-5}, {}, "one of the two"),
         (LOCAL | {"noise_multiplier": 1.0}, {}, "one of the two"),
+        (
+            {"mechanism": "local", "noise_multiplier": 1e-300, "target_delta": 1e-5},
+            {},
+            "noise_multiplier must be at least 0.01",
+        ),
         (LOCAL | {"target_delta": 0.0}, {}, "target_delta must be given"),
         (LOCAL | {"phases": []}, {}, "phases names one twice, or none"),
         (LOCAL | {"phases": ["finetuning", "finetuning"]}, {}, "phases names one twice"),
