@@ -44,8 +44,9 @@ def describe_training(event: dict[str, Any]) -> list[str]:
         parts.append(f"gradient {event['grad_norm']:.2g}")
     if event.get("aggregation_error") is not None:
         parts.append(f"aggregation error {event['aggregation_error']:.2g}")
-    if event.get("epsilon") is not None:
-        parts.append(f"epsilon {event['epsilon']:.3g}")
+    for name in ("subject_epsilon", "site_epsilon"):
+        if event.get(name) is not None:
+            parts.append(f"{name} {event[name]:.3g} (delta {event['delta']:g})")
     return parts
 
 

@@ -204,9 +204,7 @@ class StudyRun:
         self._checkpoints.save(work, self._state, vocabulary.digest)
         self.training.add(work.phase, done.done)
         numbers = {"loss": done.loss, "auroc": None, **done.means, "sites": done.done}
-        epsilon = self._privacy.epsilon_after(work)
-        if epsilon is not None:
-            numbers["epsilon"] = epsilon
+        numbers |= self._privacy.epsilon_after(work)
         if done.aggregation_error is not None:
             numbers["aggregation_error"] = done.aggregation_error
         if work.phase == "finetuning":

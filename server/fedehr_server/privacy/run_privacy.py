@@ -63,13 +63,18 @@ class RunPrivacy:
             self._noise,
         )
 
-    def epsilon_after(self, work: WorkId) -> float | None:
-        """Of a unit that took part in every round so far, by RDP; None: no noise was added."""
+    def epsilon_after(self, work: WorkId) -> dict[str, Any]:
+        """What a unit that took part in every round so far has spent, by RDP, with all that the
+        figure needs to mean something; empty: no noise was added."""
         if self._study.privacy.mechanism == "none":
-            return None
+            return {}
         cost = StudyCost.of(self._study)
         history = cost.history_until(work.phase, work.round)
-        return subject_epsilon(history, cost.delta) if history else None
+        if not history:
+            return {}
+        name = f"{unit_of(self._study)}_epsilon"
+        epsilon = subject_epsilon(history, cost.delta)
+        return {name: epsilon, "delta": cost.delta, "neighbors": NEIGHBORS}
 
     def summary(self, training: Mapping[str, Mapping[str, SiteRecord]]) -> dict[str, Any]:
         """For `result.json`; empty where the study asks for no noise or has not begun.

@@ -18,9 +18,9 @@ _OF_ANY_ANSWER = (
     ),
     Disclosure(
         "error", ("code",), PHASES, "why the site did not answer", "", "all", "not_covered",
-        "not_covered", "a documented word: `too_few_subjects`, `missing_task` and `training` "
-        "follow from the site's records, `budget` from its ledger, the others from the study or "
-        "the machine",
+        "not_covered", "a documented word: `too_few_subjects`, `missing_task`, `data`, "
+        "`training` and `failed` can follow from the site's records, `budget` from its ledger, the "
+        "others from the study or the machine; so can it that no answer comes",
     ),
     Disclosure(
         "error", ("reference",), PHASES, "the entry in the site's log", "", "none", "public",
@@ -91,8 +91,8 @@ _OF_TRAINING = (
         "steps see min_cell subjects and more, as expected from public numbers", is_withheld=True,
     ),
     Disclosure(
-        "metrics", ("learning_rate",), _TRAINING, "of the last step", "", "none", "public",
-        "public", "follows from the study and the steps",
+        "metrics", ("learning_rate",), _TRAINING, "of the last step", "", "training", "cell_rule",
+        "public", "follows from the study and the number of steps, and tells no more than that",
     ),
     Disclosure(
         "metrics", ("grad_norm",), _TRAINING, "mean norm of the gradients", "", "training",

@@ -36,8 +36,13 @@ ENGINE_DISCLOSURES: tuple[Disclosure, ...] = (
     ),
     _sent(
         "headers", ("host", "accept", "accept-encoding", "connection", "user-agent",
-                    "content-type", "content-length"),
-        "HTTP", "of the software; the length is the message's",
+                    "content-type"),
+        "HTTP", "of the software",
+    ),
+    _sent(
+        "headers", ("content-length",), "how large each request is",
+        "of an answer's pieces it is the size of the message", unit="bytes", subjects="training",
+        protection="not_covered",
     ),
     _sent(
         "headers", ("flwr-package-name", "flwr-package-version", "flwr-component-name"),
@@ -48,7 +53,9 @@ ENGINE_DISCLOSURES: tuple[Disclosure, ...] = (
         "the site's public key, and its signature", "made by `fedehr-client init`",
     ),
     _sent(
-        "headers", ("flwr-timestamp",), "the machine's clock", "when it asks", unit="microseconds",
+        "headers", ("flwr-timestamp",), "the machine's clock, with each request",
+        "of the request that brings an answer it tells how long the answer took",
+        unit="microseconds", subjects="training", protection="not_covered",
     ),
     _sent(
         "activate-node", ("public_key", "heartbeat_interval"), "the node connects",
@@ -83,10 +90,14 @@ ENGINE_DISCLOSURES: tuple[Disclosure, ...] = (
     ),
     _sent(
         "push-messages",
-        ("node.node_id", "messages_list.metadata", "message_object_trees.object_id",
-         "message_object_trees.children"),
-        "an answer's envelope, and the SHA-256 of each piece",
-        "a digest tells no more than its piece, which the coordinator is given",
+        ("node.node_id", "messages_list.metadata"), "an answer's envelope",
+        "its fields stand below, as `metadata`",
+    ),
+    _sent(
+        "push-messages", ("message_object_trees.object_id", "message_object_trees.children"),
+        "the SHA-256 of each piece of an answer, and how many pieces there are",
+        "a digest tells no more than its piece, which the coordinator is given; how many there "
+        "are tells the size", subjects="training", protection="not_covered",
     ),
     _sent(
         "push-messages", ("clientapp_runtime_list",), "how long the answer took",
@@ -94,8 +105,12 @@ ENGINE_DISCLOSURES: tuple[Disclosure, ...] = (
         unit="seconds", subjects="training", protection="not_covered",
     ),
     _sent(
-        "push-object", ("node.node_id", "run_id", "object_id", "session_id"),
-        "the envelope of a piece", "names and digests",
+        "push-object", ("node.node_id", "run_id", "session_id"), "the envelope of a piece", "names",
+    ),
+    _sent(
+        "push-object", ("object_id",), "the SHA-256 of a piece",
+        "tells no more than the piece, which the coordinator is given", subjects="training",
+        protection="not_covered",
     ),
     _sent(
         "push-object", ("object_content",), "a piece of an answer, 5 MiB at most",

@@ -40,7 +40,7 @@ def _odds(epsilon: float) -> str:
         return ", which is little protection by itself: the odds may change 100 times and more"
     return (
         ": whoever sees them learns so little that the odds that one took part change "
-        f"{factor:.3g} times at most"
+        f"{factor:.3g} times at most, but for a chance of about delta"
     )
 
 
@@ -54,4 +54,8 @@ def _left_out(study: "StudyConfig", cost: StudyCost) -> str:
     )
     told = "" if study.privacy.metrics == "withheld" else ", the numbers told beside an update"
     phases = f"the updates of {' and '.join(without)}, " if without else ""
-    return f"It does not cover {phases}{vocabulary}{told} and the evaluation: see docs/privacy.md."
+    begun = "the earlier model that it begins from, " if study.pretraining.reuse else ""
+    return (
+        f"It does not cover {begun}{phases}{vocabulary}, the number of training subjects (cell "
+        f"rule alone){told} and the evaluation: see docs/privacy.md."
+    )

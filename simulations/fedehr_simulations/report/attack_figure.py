@@ -51,7 +51,8 @@ def draw_attacks(attacks: Sequence[MembershipAttack], name: str) -> Markup | Non
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
 
     words = [f"{attack_name(a)}: {_in_words(a)}" for a in told]
-    words.append("no bound" if bound is None else f"dashed: epsilon {bound.epsilon:.2f}")
+    dashed = "" if bound is None else f"dashed: epsilon {bound.epsilon:.2f}, delta {bound.delta:g}"
+    words.append(dashed or "no bound")
     return draw_svg(name, f"Attacks on the {told[0].model} model", "; ".join(words), 3.6, paint)
 
 
@@ -63,7 +64,7 @@ def _paint_bound(axes: "Axes", bound: AttackBound) -> None:
         [allowed.greatest_tpr(rate) for rate in rates],
         color=INK,
         linestyle="--",
-        label=f"at most, by epsilon {bound.epsilon:.2f}",
+        label=f"at most, by epsilon {bound.epsilon:.2f}, delta {bound.delta:g}",
     )
 
 

@@ -45,7 +45,11 @@ def attack_notes(attacks: Sequence[MembershipAttack]) -> list[str]:
     reasons = [attack.figure(name).reason for attack in attacks for name in FIGURES]
     notes += [f"withheld: {reason}" for reason in dict.fromkeys(reasons) if reason is not None]
     if any(attack.bound is None for attack in attacks):
-        notes.append("no bound: the model was trained on them without noise, or partly so.")
+        notes.append(
+            "no bound: no noise of the sites' own covers all that the model learnt of its subjects."
+        )
+    if any(attack.bound is not None for attack in attacks):
+        notes.append("at most: by the subject_epsilon of one subject added or removed.")
     if any(attack.attack == "lira" for attack in attacks):
         notes.append(
             "lira: the more shadow models, the stronger; attackers with hundreds find more."

@@ -137,3 +137,20 @@ def test_the_engine_s_table_has_every_field_of_what_its_node_sends() -> None:
         listed.setdefault(one.record, set()).update(key.partition(".")[0] for key in one.keys)
     for name, kind in requests.items():
         assert {field.name for field in kind.DESCRIPTOR.fields} == listed[name], name
+
+
+def test_what_follows_from_sizes_times_or_steps_is_not_called_public() -> None:
+    """A length, a clock or a digest beside an answer tells what the answer tells."""
+    by_place = {p: one for one in (*DISCLOSURES, *ENGINE_DISCLOSURES) for p in one.places}
+    for place in (
+        "headers.content-length", "headers.flwr-timestamp", "connection.num_bytes",
+        "metadata.created_at", "push-object.object_id", "push-object.object_content",
+        "push-messages.message_object_trees.object_id",
+        "push-messages.message_object_trees.children",
+    ):  # fmt: skip
+        assert by_place[place].protection == "not_covered", place
+    # A schedule is public, and where a site's steps follow from its records its place is not.
+    rate, steps = by_place["metrics.learning_rate"], by_place["report.num_steps"]
+    assert (rate.subjects, rate.protection, rate.noised) == (
+        steps.subjects, steps.protection, steps.noised,
+    )  # fmt: skip
