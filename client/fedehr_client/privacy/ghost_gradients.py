@@ -1,5 +1,7 @@
 """`GhostGradients`: subjects' norms without their gradients, for many trained parameters."""
 
+import math
+
 import torch
 from torch import nn
 
@@ -48,7 +50,9 @@ class GhostGradients(SubjectGradients):
             self.hooks.enable_hooks()
         # No sum is longer than its parts: what bypassed the norms is likely to show.
         longest = (1 + _TOLERANCE) * (factors * norms).sum() + _LEAST
-        self.check_whole(bool(torch.nn.utils.get_total_norm(gradients) <= longest))
+        if not bool(torch.nn.utils.get_total_norm(gradients) <= longest):
+            self.tell_of_bypass()
+            return torch.full_like(norms, math.nan) if losses.numel() == 1 else None
         for total, gradient in zip(self.sums, gradients, strict=True):
             total.add_(gradient)
         return norms

@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from fedehr_client.privacy.opacus import (
     GradSampleHooksFastGradientClipping,
@@ -18,7 +19,7 @@ within `MARGIN`. Terms that do not cancel lengthen the norm by less than a thous
 
 
 class GhostHooks(GradSampleHooksFastGradientClipping):  # type: ignore[misc]
-    """Opacus' hooks, with norm samplers of our own for linear maps and embeddings.
+    """Opacus' hooks, with norm samplers of our own: norms that are never below what they are.
 
     Opacus compares all pairs of a row's tokens, which takes four times as long as the gradient
     itself where rows have 512 tokens and layers 256 columns, and does so for biases too.
@@ -101,6 +102,20 @@ def embedding_norms(layer: nn.Embedding, inputs: list[torch.Tensor], grads: torc
     return {layer.weight: _never_less(squares, _lengths(given))}
 
 
+def scale_norms(layer: nn.RMSNorm, inputs: list[torch.Tensor], grads: torch.Tensor) -> Norms:
+    """Each subject's gradient norm of an RMSNorm's scales, in float32. Never less than it is, by
+    `_ROUNDED`.
+
+    Args:
+        layer: the norm, over the last dimension.
+        inputs: one, `[subjects, ..., width]`.
+        grads: of the norm's results, `[subjects, ..., width]`.
+    """
+    scaled = functional.rms_norm(inputs[0].float(), layer.normalized_shape, eps=layer.eps)
+    terms = (scaled * grads.float()).reshape(grads.shape[0], -1, grads.shape[-1])
+    return {layer.weight: _never_less(terms.sum(dim=1).square().sum(dim=1), _lengths(terms))}
+
+
 def _lengths(terms: torch.Tensor) -> torch.Tensor:
     """`[subjects, tokens, width]` to `[subjects, tokens]`."""
     lengths: torch.Tensor = torch.linalg.vector_norm(terms, dim=2)
@@ -117,4 +132,8 @@ def _never_less(squares: torch.Tensor, terms: torch.Tensor) -> torch.Tensor:
     return (squares + (_ROUNDED * terms.sum(dim=1)).square()).sqrt()
 
 
-GhostHooks.NORM_SAMPLERS = {nn.Linear: linear_norms, nn.Embedding: embedding_norms}
+GhostHooks.NORM_SAMPLERS = {
+    nn.Linear: linear_norms,
+    nn.Embedding: embedding_norms,
+    nn.RMSNorm: scale_norms,
+}

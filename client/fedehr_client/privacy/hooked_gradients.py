@@ -43,11 +43,13 @@ class HookedGradients(SubjectGradients):
         wholes: Sequence[torch.Tensor | None],
         norms: torch.Tensor,
     ) -> None:
-        """Once a round: subjects' gradients add up to autograd's own."""
+        """Once a round, whether subjects' gradients add up to autograd's own. What is added up is
+        clipped in either case: it is theirs."""
         if self._is_compared or not bool(norms.isfinite().all()):
             return
         self._is_compared = True
         allowed = _TOLERANCE * float(norms.sum()) + _LEAST
         for sample, whole in zip(samples, wholes, strict=True):
             missing = sample.sum(dim=0) - (0.0 if whole is None else whole)
-            self.check_whole(float(missing.norm()) <= allowed)
+            if not float(missing.norm()) <= allowed:
+                self.tell_of_bypass()

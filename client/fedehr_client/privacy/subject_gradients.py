@@ -1,5 +1,6 @@
 """`SubjectGradients`: the clipped sum of subjects' gradients, and what their norms were."""
 
+import logging
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,8 @@ from torch import nn
 
 from fedehr_client.privacy.opacus import OPACUS_PARAM_MONKEYPATCH_ATTRS, AbstractGradSampleHooks
 from fedehr_shared.errors import TrainingError
+
+log = logging.getLogger("fedehr.client")
 
 MARGIN = 2.0**-10
 """How far below the clipping norm gradients are cut: for what float32 rounds in a sum."""
@@ -30,6 +33,7 @@ class SubjectGradients(ABC):
         self.parameters = [parameter for _, parameter in self.named]
         self.sums: list[torch.Tensor] = []
         self._layers = list(model.modules())
+        self._is_bypass_told = False
 
     def begin(self) -> None:
         """Start a sum at zero."""
@@ -58,8 +62,8 @@ class SubjectGradients(ABC):
             clip: the norm that each is scaled down to.
 
         Returns:
-            `[subjects]`, their norms before it; one that is no number adds nothing. None: some
-            are no numbers and nothing was added, as they would spoil the others.
+            `[subjects]`, their norms before it; one that is no number adds nothing. None: nothing
+            was added, as some are no numbers, or not the whole, and would spoil the others.
 
         Raises:
             TrainingError: the gradient of a trained parameter was not seen for each subject.
@@ -92,17 +96,19 @@ class SubjectGradients(ABC):
             "parameter, or leave the phase out of [privacy] phases."
         )
 
-    def check_whole(self, is_whole: bool) -> None:
-        """What layers were heard of is all that there is.
+    def tell_of_bypass(self) -> None:
+        """Write down, once, that what layers were heard of is not all of the gradient: a weight
+        is used elsewhere too, or rounding is all that is left of it.
 
-        Raises:
-            TrainingError: some weight is used where Opacus does not listen.
+        At the site alone: records can bring about the latter, and a round that failed for it
+        would tell of them, without noise.
         """
-        if not is_whole:
-            raise TrainingError(
-                "a part of the gradient bypassed the layers that are listened to, so it cannot be "
-                "clipped by subject. Nothing was sent. Leave the phase out of [privacy] phases."
+        if not self._is_bypass_told:
+            log.error(
+                "a part of a gradient bypassed the layers that are listened to: it is left out. If "
+                "the loss does not fall, leave the phase out of [privacy] phases."
             )
+        self._is_bypass_told = True
 
 
 def clip_factors(norms: torch.Tensor, clip: float) -> torch.Tensor:

@@ -98,7 +98,7 @@ def test_terms_that_cancel_hide_no_gradient(way: Any, width: int, length: float)
     """What a coordinator could choose weights for: a subject whose tokens' gradients are long
     and nearly opposite. Rounded, the norm of their sum was 0 where it is 100."""
     clip, num_others, num_tokens = 0.5, 300, 32
-    layer = torch.nn.Linear(width, width)
+    model = torch.nn.Sequential(torch.nn.Linear(width, width))
     directions = torch.eye(width)
     signs = torch.tensor([1.0, -1.0]).repeat(num_tokens // 2)[:, None]
     hidden = signs * length * directions[0] + 100 * directions[1]
@@ -110,13 +110,48 @@ def test_terms_that_cancel_hide_no_gradient(way: Any, width: int, length: float)
     slopes = torch.randn(width, generator=torch.Generator().manual_seed(0)) / width**0.5
 
     def clipped_sum(rows: slice) -> torch.Tensor:
-        gradients = way(torch.nn.Sequential(layer))
+        gradients = way(model)
         with gradients.listening():
             gradients.begin()
             gradients.forget()
-            mapped = gradients._layers[0](inputs[rows])
+            mapped = model(inputs[rows])
             gradients.add(((mapped * slopes * wanted[rows]).mean(dim=1)).sum(dim=1), clip)
             return torch.cat([part.flatten() for part in gradients.sums])
 
     with_it, without_it = clipped_sum(slice(None)), clipped_sum(slice(num_others))
     assert float((with_it - without_it).norm()) <= clip
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("length", [1e4, 1e7, 1e10])
+@pytest.mark.parametrize("kind", ["scales", "embedding", "bias"])
+def test_slopes_that_cancel_hide_no_gradient(way: Any, kind: str, length: float) -> None:
+    """As above: what float32 leaves of slopes whose sum is nothing moves the sum of all."""
+    clip, width, num_tokens = 0.5, 64, 33
+    noise = torch.Generator().manual_seed(1)
+    others = torch.randn(100, num_tokens, width, generator=noise)
+    slopes = length * torch.randn(num_tokens, width, generator=noise)
+    slopes[-1] = -slopes[:-1].double().sum(dim=0).float()
+    rows = {
+        "scales": torch.randn(width, generator=noise).expand(201, num_tokens, width),
+        "embedding": torch.ones(201, num_tokens, dtype=torch.long),
+        "bias": torch.zeros(201, num_tokens, width),
+    }[kind]
+    slope = torch.cat([others, -others, slopes[None]])
+
+    def clipped_sum(number: int) -> torch.Tensor:
+        layers = {
+            "scales": torch.nn.RMSNorm(width),
+            "embedding": torch.nn.Embedding(3, width),
+            "bias": torch.nn.Linear(width, width),
+        }
+        model = torch.nn.Sequential(layers[kind])
+        gradients = way(model)
+        with gradients.listening():
+            gradients.begin()
+            gradients.forget()
+            losses = (model(rows[:number]) * slope[:number]).sum(dim=(1, 2))
+            gradients.add(losses, clip)
+            return torch.cat([part.flatten() for part in gradients.sums])
+
+    assert float((clipped_sum(201) - clipped_sum(200)).norm()) <= clip
