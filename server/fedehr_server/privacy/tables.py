@@ -60,7 +60,14 @@ def _multiplier(found: dict[str, Any]) -> str:
 
 def _phases(found: dict[str, Any]) -> Table:
     table = Table(
-        "phase", "rounds", "steps", "rate", "alone", "RDP", "PLD", title="epsilon after each phase"
+        "phase",
+        "rounds",
+        "steps",
+        "rate",
+        "alone",
+        "RDP",
+        "PLD",
+        title=_title(found, "after each phase"),
     )
     name = f"{found['unit']}_epsilon"
     for own in found["phases"]:
@@ -79,8 +86,13 @@ def _phases(found: dict[str, Any]) -> Table:
 
 
 def _rounds(found: dict[str, Any]) -> Table:
-    table = Table("phase", "after round", "epsilon by RDP", title="epsilon by round")
+    table = Table("phase", "after round", "epsilon by RDP", title=_title(found, "by round"))
     for own in found["phases"]:
         for number, epsilon in own["rounds"].items():
             table.add_row(own["phase"], number, f"{epsilon:.4f}")
     return table
+
+
+def _title(found: dict[str, Any], what: str) -> str:
+    """No figure stands without its unit and its delta."""
+    return f"{found['unit']}_epsilon {what}, at delta {found['delta']:g}"

@@ -39,8 +39,8 @@ def _odds(epsilon: float) -> str:
     if factor > _MOST_TOLD:
         return ", which is little protection by itself: the odds may change 100 times and more"
     return (
-        ": whoever sees them learns so little that the odds that one took part change "
-        f"{factor:.3g} times at most, but for a chance of about delta"
+        f": for whoever sees them the odds that one took part change {factor:.3g} times at most, "
+        "but for a chance of about delta"
     )
 
 
