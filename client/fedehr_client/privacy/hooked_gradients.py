@@ -21,18 +21,18 @@ class HookedGradients(SubjectGradients):
         self._is_compared = False
 
     def add(self, losses: torch.Tensor, clip: float) -> torch.Tensor | None:
-        """As `SubjectGradients.add`; it is never None."""
+        """As `SubjectGradients.add`; None only where there are several subjects: what is no number
+        in one row is none in others that it is computed with, as padding or a kernel's mask."""
         wholes = torch.autograd.grad(losses.sum(), self.parameters, allow_unused=True)
         samples = [
             self.seen(name, getattr(parameter, "grad_sample", None), losses.numel()).float()
             for name, parameter in self.named
         ]
         norms = norms_over([sample.flatten(1).norm(2, dim=1) for sample in samples])
+        if not bool(norms.isfinite().all()):
+            return norms if losses.numel() == 1 else None
         self._compare(samples, wholes, norms)
-        usable = norms.isfinite()
-        if not bool(usable.all()):
-            samples = [sample[usable] for sample in samples]
-        factors = clip_factors(norms[usable], clip)
+        factors = clip_factors(norms, clip)
         for total, sample in zip(self.sums, samples, strict=True):
             total.add_(torch.einsum("n,n...->...", factors, sample))
         return norms
@@ -45,7 +45,7 @@ class HookedGradients(SubjectGradients):
     ) -> None:
         """Once a round, whether subjects' gradients add up to autograd's own. What is added up is
         clipped in either case: it is theirs."""
-        if self._is_compared or not bool(norms.isfinite().all()):
+        if self._is_compared:
             return
         self._is_compared = True
         allowed = _TOLERANCE * float(norms.sum()) + _LEAST

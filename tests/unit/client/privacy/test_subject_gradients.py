@@ -155,3 +155,24 @@ def test_slopes_that_cancel_hide_no_gradient(way: Any, kind: str, length: float)
             return torch.cat([part.flatten() for part in gradients.sums])
 
     assert float((clipped_sum(201) - clipped_sum(200)).norm()) <= clip
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["pretraining", "lora", "full"])
+def test_one_whose_gradient_is_no_number_takes_no_other_with_it(
+    make: Any, way: Any, name: str
+) -> None:
+    """With such weights a long row overflows. In one piece with it all others did so too: a
+    coordinator could have told by an empty sum that it was there."""
+    variant = make(name)
+    with torch.no_grad():
+        for parameter in variant.model.parameters():
+            parameter.mul_(300)
+    gradients = way(variant.model)
+    with gradients.listening():
+        alone = _added(gradients, variant, variant.batch.split(1), 1.0)
+        assert 0 < int(alone.isfinite().sum()) < alone.numel()
+        gradients.begin()
+        gradients.forget()
+        assert gradients.add(variant.losses_of(variant.batch), 1.0) is None
+        assert float(torch.nn.utils.get_total_norm(gradients.sums)) == 0
