@@ -118,6 +118,11 @@ class TrainingRound:
         )
         if report.site in self.sites:
             raise WireError(f"two nodes call themselves site '{report.site}'.")
+        if report.site not in self.declared:
+            # Where sites weigh the same nothing else would keep out one that came later.
+            raise WireError(
+                f"site '{report.site}' declared no subjects in the vocabulary phase. Start the study anew."
+            )
         report, num_examples = self._weighed(report)
         if num_examples > self.declared.get(report.site, 0):
             raise WireError(

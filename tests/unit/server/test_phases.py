@@ -16,6 +16,7 @@ from fedehr_server.phases.model_state import (
     first_pretraining_state,
 )
 from fedehr_server.phases.training import TrainingRound, travelling_moments
+from fedehr_server.privacy.central_mean import CentralMean
 from fedehr_server.progress import describe_training
 from fedehr_server.training_record import TrainingRecord
 from fedehr_shared.config.exchange import ExchangeConfig
@@ -52,6 +53,23 @@ def test_the_mean_is_by_examples_and_moves_the_weights() -> None:
     assert after.moments["w.first"].tolist() == [[2.5, 2.5]] * 2
     assert training.loss == pytest.approx(2.5)
     assert STATE.weights["w"].tolist() == [[1.0, 1.0]] * 2
+
+
+def test_a_site_of_no_vocabulary_phase_is_in_no_noisy_mean() -> None:
+    """Where all weigh the same and numbers are withheld, it would take another one's place."""
+    central = CentralMean(1.0, 1.0, 2, np.random.default_rng(0))
+    withheld = frozenset({"num_examples", "loss"})
+    declared = {"north": 60, "south": 60}
+    training = TrainingRound(STATE, NAMES, declared, {}, may_lack=withheld, central=central)
+    update = {"w": np.ones((2, 2), np.float32), "b": np.ones(1, np.float32)}
+    late, north = (
+        TrainReport(name, None, 1, None, update, None, {}).to_payload(ExchangeConfig())
+        for name in ("late", "north")
+    )
+    with pytest.raises(WireError, match="declared no subjects"):
+        training.accept(late)
+    assert training.accept(north) == "north"
+    assert list(training.sites) == ["north"]
 
 
 def test_without_travelling_moments_none_are_kept() -> None:
