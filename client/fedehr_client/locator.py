@@ -101,7 +101,7 @@ def _from_partition(environ: Mapping[str, str], node_config: Mapping[str, object
             "Start as many nodes as there are sites."
         )
     records = sites[partition]
-    ceilings = _section(environ, CEILINGS, CeilingsConfig)
+    ceilings = ceilings_of(environ)
     return SiteLocation(
         name=records.name,
         records=records,
@@ -119,6 +119,15 @@ def compute_of(environ: Mapping[str, str]) -> ComputeConfig:
         ConfigError: `FEDEHR_COMPUTE` is no JSON, or holds a wrong key.
     """
     return _section(environ, COMPUTE, ComputeConfig)
+
+
+def ceilings_of(environ: Mapping[str, str]) -> CeilingsConfig:
+    """What the sites of a simulation allow.
+
+    Raises:
+        ConfigError: `FEDEHR_CEILINGS` is no JSON, or holds a wrong key.
+    """
+    return _section(environ, CEILINGS, CeilingsConfig)
 
 
 def _section(environ: Mapping[str, str], name: str, kind: type[AnySection]) -> AnySection:

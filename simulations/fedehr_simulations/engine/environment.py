@@ -6,13 +6,14 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from fedehr_client.locator import COMPUTE
+from fedehr_client.locator import CEILINGS, COMPUTE, MIN_CELL
 from fedehr_simulations.engine.plan import EnginePlan
 
 # A person's own settings for the engine or Ray could send records into their cluster, and
 # a proxy could carry loopback requests off the machine.
 _DROPPED_PREFIXES = ("RAY_", "FLWR_", "FEDEHR_")
 _DROPPED_SUFFIX = "_proxy"
+_OF_THE_SITES = frozenset({CEILINGS, COMPUTE, MIN_CELL})
 
 _QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -42,7 +43,8 @@ def engine_environment(
         plan: the simulation.
         private: a short private folder for the engine's own files and Ray's sockets.
         work: private scratch folder of the sites.
-        inherited: the variables to start from; of our own, what the sites compute with goes on.
+        inherited: the variables to start from; of our own, what holds for the
+            sites goes on.
     """
     kept = {
         name: value
@@ -70,5 +72,5 @@ def engine_environment(
             "FEDEHR_NUM_THREADS": str(plan.num_threads),
             "OMP_NUM_THREADS": str(plan.num_threads),
         }
-        | {name: value for name, value in inherited.items() if name == COMPUTE}
+        | {name: value for name, value in inherited.items() if name in _OF_THE_SITES}
     )

@@ -1,8 +1,10 @@
 """Checks before anything starts: can this study run over this folder?"""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from fedehr_client.locator import ceilings_of, compute_of
 from fedehr_shared.config import StudyConfig
 from fedehr_shared.errors import DataError, MissingTaskError
 from fedehr_shared.meds.folder import FederationFolder, SiteFolder
@@ -12,11 +14,14 @@ def check_request(study: StudyConfig, sites: Path) -> list[SiteFolder]:
     """The sites that will take part, by name.
 
     Raises:
+        ConfigError: the environment holds wrong settings for the sites.
         DataError: the folder is missing, holds no site, holds fewer than the study wants,
             or a site has no records.
         MissingTaskError: a site has labels for none of the study's tasks, or no site has any
             for one of them.
     """
+    ceilings_of(os.environ)
+    compute_of(os.environ)
     folders = FederationFolder(sites).sites
     if len(folders) < study.federation.min_sites:
         raise DataError(

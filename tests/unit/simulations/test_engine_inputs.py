@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from fedehr_server.bundle import bundle_file, copy_bundle
 from fedehr_shared import errors
 from fedehr_shared.config import StudyConfig
-from fedehr_shared.errors import DataError, FedehrError, MissingTaskError, TrainingError
+from fedehr_shared.errors import (
+    ConfigError,
+    DataError,
+    FedehrError,
+    MissingTaskError,
+    TrainingError,
+)
 from fedehr_simulations.cli.live_progress import describe_event
 from fedehr_simulations.engine.environment import engine_environment
 from fedehr_simulations.engine.outcome import read_result
@@ -76,6 +82,21 @@ def test_nothing_of_a_persons_own_ray_flower_or_proxy_reaches_the_engine() -> No
     assert gone.isdisjoint(made)
     assert made["FEDEHR_NUM_THREADS"] == made["OMP_NUM_THREADS"] == "4"
     assert make_environment(foreign)["RAY_AUTH_TOKEN"] != made["RAY_AUTH_TOKEN"]
+
+
+def test_what_the_sites_allow_reaches_them() -> None:
+    ceilings = '{"subject_epsilon": 2.0}'
+    made = make_environment({"FEDEHR_CEILINGS": ceilings, "FEDEHR_MIN_CELL": "20"})
+    assert (made["FEDEHR_CEILINGS"], made["FEDEHR_MIN_CELL"]) == (ceilings, "20")
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", '{"subject_epsilonn": 2.0}', '{"min_cell": 0}'])
+def test_wrong_ceilings_are_refused_before_anything_starts(
+    wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEDEHR_CEILINGS", wrong)
+    with pytest.raises(ConfigError, match="FEDEHR_CEILINGS"):
+        check_request(make_study("death"), tmp_path)
 
 
 def test_a_relative_python_path_still_points_where_it_did(
