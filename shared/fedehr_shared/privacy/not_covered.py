@@ -37,7 +37,7 @@ class NotCovered:
 
 def not_covered(study: StudyConfig) -> tuple[NotCovered, ...]:
     """All of a study, those without any protection first."""
-    sent = [one for one in DISCLOSURES if one.leaves(study)]
+    sent = [one for one in DISCLOSURES if one.leaves(study) and _is_asked(one, study)]
     found = [entry for one in sent for entry in _entries(one, study)]
     found += [
         NotCovered(one.what, one.places, (), one.subjects, one.protection, one.reason)
@@ -58,6 +58,15 @@ def _entries(one: Disclosure, study: StudyConfig) -> list[NotCovered]:
         NotCovered(one.what, one.places, tuple(phases), one.subjects, protection, one.reason)
         for protection, phases in by_protection.items()
     ]
+
+
+def _is_asked(one: Disclosure, study: StudyConfig) -> bool:
+    """Some numbers are told only where the study's settings need them."""
+    if one.keys[0].startswith(("calibration.", "uncalibrated.")):
+        return study.evaluation.calibration != "none"
+    if one.keys[0] == "tuning.<task>.loss":
+        return study.loss.task_weights == "dynamic"
+    return True
 
 
 def _is_run(study: StudyConfig, phase: Phase) -> bool:

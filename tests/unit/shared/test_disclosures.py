@@ -154,3 +154,19 @@ def test_what_follows_from_sizes_times_or_steps_is_not_called_public() -> None:
     assert (rate.subjects, rate.protection, rate.noised) == (
         steps.subjects, steps.protection, steps.noised,
     )  # fmt: skip
+
+
+def test_what_a_study_does_not_ask_for_is_not_named_as_told(
+    make_study: Callable[..., Any],
+) -> None:
+    def places(**settings: Any) -> set[str]:
+        study = make_study(privacy=LOCAL, **settings)
+        return {place for one in not_covered(study) for place in one.places}
+
+    asked = {
+        "metrics.calibration.<task>.slope": {"evaluation": {"calibration": "platt"}},
+        "metrics.tuning.<task>.loss": {"loss": {"task_weights": "dynamic"}},
+    }
+    for place, settings in asked.items():
+        assert place in places(**settings)
+        assert place not in places()
