@@ -8,6 +8,8 @@ import typer
 from fedehr_shared import console
 
 NO_NOISE = "none"
+MOST_EPSILON = 1_000
+"""As in `[privacy] target_epsilon`."""
 
 
 def attacks(  # noqa: PLR0917 - a command line's parameters
@@ -17,7 +19,7 @@ def attacks(  # noqa: PLR0917 - a command line's parameters
     ),
     subjects: Annotated[int, typer.Option(help="Synthetic subjects, over two hospitals.")] = 800,
     shadows: Annotated[int, typer.Option(help="Models that lira trains, for each epsilon.")] = 4,
-    rounds: Annotated[int, typer.Option(help="Rounds of each training.")] = 10,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each training.")] = 10,
     markdown: Annotated[
         Path | None,
         typer.Option(help="Also write the tables into this page, between its two marks."),
@@ -57,16 +59,20 @@ def _targets(text: str) -> tuple[float | None, ...]:
     """
     from fedehr_shared.errors import UsageError
 
+    names = [name.strip() for name in text.split(",") if name.strip()]
     try:
-        return tuple(
-            None if name.strip() == NO_NOISE else float(name)
-            for name in text.split(",")
-            if name.strip()
-        )
+        targets = tuple(None if name == NO_NOISE else float(name) for name in names)
     except ValueError as error:
         raise UsageError(
             f"--epsilons {text}: give numbers or {NO_NOISE} with commas, as none,8,1."
         ) from error
+    is_sound = all(target is None or 0 < target <= MOST_EPSILON for target in targets)
+    if not targets or not is_sound or len(set(targets)) < len(targets):
+        raise UsageError(
+            f"--epsilons {text}: give different numbers above 0 and up to {MOST_EPSILON:,}, or "
+            f"{NO_NOISE}."
+        )
+    return targets
 
 
 def _show_done(title: str, number: int, num: int) -> None:

@@ -1,6 +1,9 @@
 """Attacks on membership: their arithmetic against references, and the bound of epsilon."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,3 +177,14 @@ def test_means_are_each_subject_s_own() -> None:
 def test_a_plan_that_cannot_be_is_refused(attack: str, shadows: int) -> None:
     with pytest.raises(UsageError, match=r"--attack best|--shadows"):
         AttackPlan.named(attack, shadows)
+
+
+@pytest.mark.parametrize("wrong", ["-1", "0", "nan", "inf", "1e9", "8,8", ","])
+def test_targets_that_no_study_has_are_refused_before_any_work(wrong: str, tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("fedehr-sim")
+    command = [program, "attacks", "--out", tmp_path / "out", f"--epsilons={wrong}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "--epsilons" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
