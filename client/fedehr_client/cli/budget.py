@@ -118,16 +118,16 @@ def _content(found: "BudgetOverview") -> dict[str, Any]:
         "studies": [asdict(study) for study in found.studies],
         "unprotected": [{"name": name, "phase": phase} for name, phase in found.unprotected],
     }
-    return {key: _finite(value) for key, value in content.items()}
+    return {key: _in_json(value) for key, value in content.items()}
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no infinity: null then."""
+def _in_json(value: Any) -> Any:
+    """JSON has no infinity, and null would be read as nothing spent."""
     if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: _in_json(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if value == float("inf") else value
+        return [_in_json(each) for each in value]
+    return "infinite" if value == float("inf") else value
 
 
 def _print(site: str, found: "BudgetOverview") -> None:

@@ -105,7 +105,7 @@ def test_without_a_ceiling_it_is_shown_all_the_same(
 def test_a_delta_that_is_used_up_is_no_number(node: Path, make_noisy_study: Any) -> None:
     (node / "site.toml").write_text(SITE.format(ceilings=""))
     _charge(node, make_noisy_study(vocabulary={"noise_epsilon": 1.0, "noise_delta": 1e-3}), 1)
-    assert _json(node)["subject_epsilon"]["spent"] is None
+    assert _json(node)["subject_epsilon"]["spent"] == "infinite"
     assert "infinite" in _run(node)
 
 
