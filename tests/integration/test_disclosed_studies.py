@@ -123,9 +123,16 @@ def test_what_is_withheld_is_in_no_answer_and_no_file(study_run: tuple[str, Any,
     rounds = [json.loads(line) for line in text.splitlines() if '"event": "round"' in line]
     assert all(event["loss"] is None for event in rounds)
     assert all(not any((event["auroc"] or {}).values()) for event in rounds)
-    lines = [describe_training(event) for event in rounds if event["phase"] == "pretraining"]
-    assert lines == [["2 step(s)", line[1]] for line in lines]
-    assert all(line[1].startswith("lr ") for line in lines)
+    words = " ".join(
+        word
+        for event in rounds
+        if event["phase"] == "pretraining"
+        for word in describe_training(event)
+    )
+    assert "step(s)" in words
+    assert "loss" not in words
+    assert "gradient" not in words
+    assert "lr " in words
     done = [site for event in rounds for site in (event.get("sites") or {}).values()]
     assert {key for site in done for key in site} == {"num_steps", "learning_rate"}
     assert not any(run.result["back_off"][site]["exact"] for site in run.result["sites"])

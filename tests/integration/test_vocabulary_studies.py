@@ -13,6 +13,7 @@ from fedehr_server.cli.main import app
 from fedehr_server.network.coordinator import CoordinatorNetworkConfig, create_coordinator
 from fedehr_server.vocabulary_shelf import FOLDER_NAME, VocabularyShelf
 from fedehr_shared.errors import DataError, FedehrError, UsageError
+from fedehr_shared.privacy.gaussian import gaussian_delta
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_simulations.cli.run import _reuse
 from fedehr_simulations.in_process import run_in_process
@@ -61,6 +62,10 @@ def test_a_study_whose_vocabulary_is_not_there_ends_before_a_site_is_asked(
     assert not (tmp_path / "one" / "work").exists()
 
 
+def _ledger(work: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (work / "privacy/ledger.jsonl").read_text().splitlines()]
+
+
 def test_noise_is_charged_at_each_site_and_told_in_the_result(
     make_study: Callable[..., Any], hospitals: Any, tmp_path: Path
 ) -> None:
@@ -72,8 +77,12 @@ def test_noise_is_charged_at_each_site_and_told_in_the_result(
     assert set(result["privacy"]) <= names
     for site, told in result["privacy"].items():
         work = tmp_path / "noisy" / "work" / site
-        (line,) = map(json.loads, (work / "privacy" / "spent.jsonl").read_text().splitlines())
-        assert {key: line[key] for key in told} == told
+        (line,) = [each for each in _ledger(work) if each["event"] == "reserve"]
+        assert (line["phase"], line["sample_rate"], line["num_steps"]) == ("vocabulary", 1.0, 1)
+        assert line["delta"] == told["delta"]
+        # The noise by what one subject moves, of which nothing but the study decides.
+        spent = gaussian_delta(line["noise_multiplier"], told["subject_epsilon"])
+        assert spent + line["naming_delta"] == pytest.approx(told["delta"], rel=1e-6)
         assert told["subject_epsilon"] == 30.0
     # Sites of other sizes, one noise: it follows from the study alone.
     assert len({told["sigma"] for told in result["privacy"].values()}) == 1

@@ -82,13 +82,13 @@ def test_each_way_of_carrying_over_learns(
     private: bool,
 ) -> None:  # fmt: skip
     study = make_study(
-        pretraining={**LONG, "optimizer_state": state, "private_bias": private},
+        # With a bias of its own a site begins with its code frequencies, and learns later.
+        pretraining={**LONG, "rounds": 6, "optimizer_state": state, "private_bias": private},
         finetuning={"rounds": 0},
     )
     run = run_study_in_process(study, sites, tmp_path)
     losses = run.result["pretraining_loss"]
-    # With a bias of its own a site begins with its code frequencies, and has less to learn.
-    assert losses[-1] < losses[0] - (0.03 if private else 0.1)
+    assert losses[-1] < losses[0] - 0.05
     travelled = {name.split(".")[0] for name, _ in _arrays(run.messages)}
     assert ("moments" in travelled) == (state == "averaged")
     kept = list((tmp_path / "work").rglob(f"{FOLDER_NAME}/*/*.safetensors"))
