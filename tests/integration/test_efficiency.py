@@ -130,6 +130,7 @@ def _flip(table: pa.Table, splits: dict[int, str], flipped: set[str]) -> pa.Tabl
     return table.set_column(2, table.schema.field("boolean_value"), pa.array(new))
 
 
+@pytest.mark.long
 def test_no_label_of_who_is_scored_changes_a_score(
     files: Path, finished: tuple[Path, dict[str, Any]]
 ) -> None:
@@ -149,6 +150,7 @@ def test_no_label_of_who_is_scored_changes_a_score(
         assert not np.array_equal(ours.labels, theirs.labels)
 
 
+@pytest.mark.long
 def test_a_killed_measurement_goes_on_to_the_same_figures(
     files: Path, finished: tuple[Path, dict[str, Any]]
 ) -> None:

@@ -148,6 +148,7 @@ def test_only_adapters_and_heads_travel_with_lora(finished: tuple[Path, dict[str
     assert found["noisy"]["noise"] == {"multiplier": 0.5, "clip_norm": 1.0}
 
 
+@pytest.mark.long
 def test_killed_trials_go_on_to_the_same_figures(
     files: Path, finished: tuple[Path, dict[str, Any]]
 ) -> None:

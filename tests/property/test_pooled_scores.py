@@ -57,7 +57,7 @@ def _holds(bound: Bound | None, truth: float) -> bool:
     return bound.least - 1e-12 <= truth <= bound.greatest + 1e-12
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=50)
 @given(case=federation(), is_exact=st.booleans())
 def test_the_pooled_auroc_lies_within_its_bound(
     case: tuple[int, list[Scored]], is_exact: bool

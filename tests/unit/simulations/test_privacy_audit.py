@@ -107,6 +107,7 @@ def test_a_fault_shows_more_than_was_claimed(fault: dict[str, Any]) -> None:
     assert shown(AuditedSteps(RIGHT, **fault), 12) > 1.1 * CLAIMED
 
 
+@pytest.mark.long
 def test_a_mean_over_the_site_s_own_number_gives_a_subject_away() -> None:
     right = opposed_trials(AuditedSteps(RIGHT, num_steps=300), 20)
     assert gaussian_epsilon_shown(right, DELTA, CONFIDENCE) <= EXACT
