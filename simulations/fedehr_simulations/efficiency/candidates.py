@@ -6,9 +6,12 @@ from fedehr_shared.config.lora import LoraConfig
 from fedehr_shared.config.study import StudyConfig
 
 PRETRAINED, SCRATCH = "pretrained", "scratch"
-RATE_FACTORS = (1.0, 0.3)
-"""Pre-trained: the study's own learning rate, and a lower one."""
-SCRATCH_RATES = (1e-3, 3e-3, 1e-2)
+RATE_FACTORS = (1.0, 0.3, 3.0, 10.0)
+"""Pre-trained: the study's own learning rate, a lower one, and higher ones: what is best rises
+with the labels, as averaging over sites shortens the steps."""
+MOST_RATE = 1.0
+"""That a study may have."""
+SCRATCH_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 """From first weights all of the net learns, at one of these."""
 
 
@@ -27,9 +30,9 @@ def pretrained_candidates(study: StudyConfig) -> tuple[Candidate, ...]:
         study: with the model that it re-uses.
     """
     rate = study.finetuning.learning_rate
+    rates = dict.fromkeys(min(rate * factor, MOST_RATE) for factor in RATE_FACTORS)
     return tuple(
-        Candidate(f"rate {rate * factor:.2g}", _tuned(study, learning_rate=rate * factor))
-        for factor in RATE_FACTORS
+        Candidate(f"rate {tried:.2g}", _tuned(study, learning_rate=tried)) for tried in rates
     )
 
 
