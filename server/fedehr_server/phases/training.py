@@ -121,7 +121,8 @@ class TrainingRound:
         if report.site not in self.declared:
             # Where sites weigh the same nothing else would keep out one that came later.
             raise WireError(
-                f"site '{report.site}' declared no subjects in the vocabulary phase. Start the study anew."
+                f"site '{report.site}' declared no subjects in the vocabulary phase. Start the "
+                "study anew."
             )
         report, num_examples = self._weighed(report)
         if num_examples > self.declared.get(report.site, 0):
