@@ -133,7 +133,7 @@ def test_a_site_whose_codes_nobody_else_has_is_told_or_learns_from_their_buckets
     done = run_study_in_process(make_study(), copied_hospitals.sites, tmp_path)
     if step == "unknown":
         assert done.result["sites"] == ["hospital-1", "hospital-2"]
-        assert [e["code"] for e in _events(tmp_path, "site_error")] == ["data"]
+        assert [e["code"] for e in _events(tmp_path, "site_error")] == ["too_few_subjects"]
         return
     assert done.result["sites"] == ["hospital-1", "hospital-2", "hospital-3"]
     assert _events(tmp_path, "site_error") == []

@@ -201,7 +201,7 @@ def _sizes(messages: list[Any]) -> dict[str, int]:
     return {
         "V": vocabulary.num_tokens, "H": hidden, "F": _feed_width(hidden),
         "T": len(study.finetuning.tasks), "D": decoder, "G": _feed_width(decoder), "P": 24,
-        "R": RANK,
+        "R": RANK, "I": hidden + 1,
     }  # fmt: skip
 
 
