@@ -9,8 +9,11 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from fedehr_client.child.config import LimitsConfig
 from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.ledger.ceiling import Ceiling
+from fedehr_client.outbox.config import OutboxConfig
+from fedehr_client.supervision.config import MonitoringConfig, ScheduleConfig
 from fedehr_shared.config.name import Name
 from fedehr_shared.config.section import Section, read_toml
 
@@ -42,6 +45,16 @@ class CeilingsConfig(Section):
     require_privacy: bool = False
     """Refuse studies whose training adds no noise here, in any of its phases. How little noise
     is none is for `subject_epsilon` to say, which must be given with it."""
+    studies: tuple[Name, ...] | None = None
+    """Names of the studies that may be approved; left out, any."""
+    tasks: tuple[Name, ...] | None = None
+    """Tasks whose labels studies may use; left out, any."""
+    max_bytes_per_day: Annotated[int, Field(ge=1_000)] | None = None
+    """Of answers to all studies together, in any 24 hours."""
+    min_sites: Annotated[int, Field(ge=1, le=10_000)] = 2
+    """A study must not end a round with the answers of fewer sites."""
+    min_subjects: Annotated[int, Field(ge=1)] | None = None
+    """Training subjects that the site must have, to take part in any study."""
 
     @model_validator(mode="after")
     def _some_noise_is_too_little(self) -> "CeilingsConfig":
@@ -67,6 +80,9 @@ class ConnectionConfig(Section):
     """The coordinator's certificate authority (PEM); relative to the file."""
     private_key: Path
     """This site's EC key (OpenSSH format, no passphrase); relative to the file."""
+    contract_authority: Path | None = None
+    """Whose signer may sign contracts (PEM); relative to the file. Left out, `root_certificates`;
+    needed where these are of a proxy that opens TLS."""
 
     @field_validator("coordinator")
     @classmethod
@@ -84,6 +100,10 @@ class SiteConfig(Section):
     site: RecordsConfig
     compute: ComputeConfig = ComputeConfig()
     ceilings: CeilingsConfig = CeilingsConfig()
+    outbox: OutboxConfig = OutboxConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    limits: LimitsConfig = LimitsConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
     network: ConnectionConfig
 
     @classmethod
@@ -102,6 +122,8 @@ class SiteConfig(Section):
             update={
                 "root_certificates": folder / config.network.root_certificates,
                 "private_key": folder / config.network.private_key,
+                "contract_authority": folder
+                / (config.network.contract_authority or config.network.root_certificates),
             }
         )
         return config.model_copy(update={"site": site, "network": network})

@@ -5,9 +5,12 @@
       ConfigError               3  a study or site file is wrong
       DataError                 4  records, labels or a federation folder are wrong
       NetworkError              5  no connection, no certificate, an unknown key, a port taken
-      PolicyError               6  refused by a site's policy or budget
+      PolicyError               6  refused by a site's policy, budget or contracts
+      HeldError                 6  an answer waits at its site for a person
+      BusyError                 6  a site does not work now
       DeadlineError             7  something did not finish in its time
       WireError                 1  a payload is malformed
+      ComputeError              1  a process that computes ended
       TrainingError             1  training cannot go on (NaN, infinity)
       CheckpointError           1  a checkpoint is missing or damaged
 
@@ -80,6 +83,32 @@ class BudgetError(PolicyError):
     code = "budget"
 
 
+class ContractError(PolicyError):
+    """A message asks for something else, or for more, than the contract of its study."""
+
+    code = "contract"
+
+
+class NotApprovedError(PolicyError):
+    """Nobody at the site has decided about the study yet."""
+
+    code = "not_approved"
+
+
+class HeldError(FedehrError):
+    """The answer waits in the outbox for a person."""
+
+    exit_code = 6
+    code = "held"
+
+
+class BusyError(FedehrError):
+    """The site does not work now: paused, outside its hours, its GPU lent, its bytes spent."""
+
+    exit_code = 6
+    code = "busy"
+
+
 class DeadlineError(FedehrError):
     """Something did not finish in its time."""
 
@@ -105,6 +134,18 @@ class BaseMissingError(WireError):
     code = "base_missing"
 
 
+class ContractMissingError(WireError):
+    """The site does not hold the contract that the work names; the server sends it again."""
+
+    code = "contract_missing"
+
+
+class ComputeError(FedehrError):
+    """The process that computes ended: out of memory, killed, or crashed."""
+
+    code = "compute"
+
+
 class TrainingError(FedehrError):
     """Training cannot go on: a loss or an update is NaN or infinite."""
 
@@ -120,7 +161,8 @@ class CheckpointError(FedehrError):
 ERROR_CODES: frozenset[str] = frozenset(
     {
         "failed", "usage", "config", "data", "missing_task", "too_few_subjects", "network",
-        "policy", "budget", "deadline", "wire", "vocabulary_missing", "base_missing", "training",
+        "policy", "budget", "contract", "not_approved", "held", "busy", "deadline", "wire",
+        "vocabulary_missing", "base_missing", "contract_missing", "compute", "training",
         "checkpoint",
     }
 )  # fmt: skip
@@ -143,13 +185,19 @@ __all__ = [
     "EXIT_CODES",
     "BaseMissingError",
     "BudgetError",
+    "BusyError",
     "CheckpointError",
+    "ComputeError",
     "ConfigError",
+    "ContractError",
+    "ContractMissingError",
     "DataError",
     "DeadlineError",
     "FedehrError",
+    "HeldError",
     "MissingTaskError",
     "NetworkError",
+    "NotApprovedError",
     "PolicyError",
     "TooFewSubjectsError",
     "TrainingError",

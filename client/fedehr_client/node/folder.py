@@ -4,8 +4,11 @@ site.toml     the site file
 node.key      private key (0600), node.key.pub the public one
 ca.crt        a copy of the coordinator's certificate authority
 work          folder of caches and of the ledger (work/privacy)
-state         folder of the engine's settings and process record
-logs          folder of supernode.log
+contracts     folder of the studies that the site knows
+outbox        folder of receipts and of answers that wait
+audit.jsonl   what happened here
+state         folder of the engine's settings and process records
+logs          folder of supernode.log, worker.log and node.log
 """
 
 import json
@@ -83,6 +86,26 @@ class NodeFolder:
     def log_file(self) -> Path:
         """What the SuperNode and the ClientApp print."""
         return self.path / "logs" / "supernode.log"
+
+    @property
+    def contracts(self) -> Path:
+        """The studies that the site knows, and what was decided about each."""
+        return self.path / "contracts"
+
+    @property
+    def outbox(self) -> Path:
+        """Receipts, and answers that are kept until they are acknowledged."""
+        return self.path / "outbox"
+
+    @property
+    def audit_file(self) -> Path:
+        """What happened at this node, chained line by line."""
+        return self.path / "audit.jsonl"
+
+    @property
+    def secret_file(self) -> Path:
+        """What the worker proves itself to the SuperNode with."""
+        return self.state / "worker.secret"
 
     def config(self) -> SiteConfig:
         """Read `site.toml`.

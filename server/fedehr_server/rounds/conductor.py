@@ -23,13 +23,19 @@ from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import (
     BaseMissingError,
     BudgetError,
+    BusyError,
     CheckpointError,
+    ComputeError,
     ConfigError,
+    ContractError,
+    ContractMissingError,
     DataError,
     DeadlineError,
     FedehrError,
+    HeldError,
     MissingTaskError,
     NetworkError,
+    NotApprovedError,
     PolicyError,
     TooFewSubjectsError,
     TrainingError,
@@ -44,9 +50,10 @@ from fedehr_shared.wire.work import WorkId
 _ERRORS: dict[str, type[FedehrError]] = {
     kind.code: kind
     for kind in (
-        BaseMissingError, BudgetError, CheckpointError, ConfigError, DataError, DeadlineError,
-        MissingTaskError, NetworkError, PolicyError, TooFewSubjectsError, TrainingError,
-        UsageError, VocabularyMissingError, WireError,
+        BaseMissingError, BudgetError, BusyError, CheckpointError, ComputeError, ConfigError,
+        ContractError, ContractMissingError, DataError, DeadlineError, HeldError,
+        MissingTaskError, NetworkError, NotApprovedError, PolicyError, TooFewSubjectsError,
+        TrainingError, UsageError, VocabularyMissingError, WireError,
     )
 }  # fmt: skip
 

@@ -25,7 +25,16 @@ from fedehr_shared.config.study import FederationConfig, StudyConfig
 from fedehr_shared.wire.work import Phase, WorkId
 
 PERMANENT_CODES = frozenset(
-    {"budget", "config", "data", "missing_task", "policy", "too_few_subjects", "training"}
+    {
+        "budget",
+        "config",
+        "contract",
+        "data",
+        "missing_task",
+        "policy",
+        "too_few_subjects",
+        "training",
+    }
 )
 """A site that answers with one of these is not asked again: it would say the same."""
 

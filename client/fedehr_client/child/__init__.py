@@ -1,0 +1,1 @@
+"""One process a study that holds torch, records and model; it has no network."""

@@ -1,0 +1,1 @@
+"""The studies that a site knows, and what its people decided about each."""

@@ -1,0 +1,1 @@
+"""The gate that every answer passes, and the receipt that it leaves."""

@@ -1,0 +1,1 @@
+"""What keeps a node alive: its processes, its hours, what it tells of its health."""

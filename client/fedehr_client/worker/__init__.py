@@ -1,0 +1,1 @@
+"""The sealed worker: takes tasks from the SuperNode and runs nothing but the installed fedehr."""
