@@ -1,1 +1,1 @@
-"""Flower's engine at the site: the one place of the client that knows its internals."""
+"""All that the client knows of the engine's internals; `version.py` pins what they are."""
