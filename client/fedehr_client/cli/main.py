@@ -4,7 +4,7 @@ from typing import NoReturn
 
 import typer
 
-from fedehr_client.cli import budget, check, erase, labels, node, records, train
+from fedehr_client.cli import budget, check, erase, init, labels, node, records, train
 from fedehr_shared.console import run_program
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ def _root() -> None:
     pass
 
 
+app.add_typer(init.app)
 app.add_typer(node.app)
 app.add_typer(erase.app)
 app.add_typer(budget.app)

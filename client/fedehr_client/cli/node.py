@@ -1,4 +1,4 @@
-"""`fedehr-client init | start | status | stop`."""
+"""`fedehr-client start | status | stop`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,25 +10,6 @@ from fedehr_shared.console import err, out, print_json
 app = typer.Typer()
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The node's folder.")]
-
-
-@app.command()
-def init(
-    folder: Folder,
-    name: Annotated[str, typer.Option(help="The site's name.")],
-    records: Annotated[Path, typer.Option(help="The site's folder of a federation folder.")],
-    coordinator: Annotated[str, typer.Option(metavar="HOST:PORT", help="From the coordinator.")],
-    ca: Annotated[Path, typer.Option(metavar="CA.crt", help="From the coordinator.")],
-) -> None:
-    """Make a node's folder: a commented site file and a key pair."""
-    from fedehr_client.node.folder import create_node
-    from fedehr_client.node.keys import fingerprint
-
-    made = create_node(folder, name, records, coordinator, ca)
-    out.print(f"made {made.site_file}; look through it", soft_wrap=True)
-    out.print(f"give the coordinator {made.public_key}", soft_wrap=True)
-    out.print(f"  and tell it by another channel: {fingerprint(made.public_key)}", soft_wrap=True)
-    out.print(f"once it has added your site: fedehr-client start {folder}", soft_wrap=True)
 
 
 @app.command()

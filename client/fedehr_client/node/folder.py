@@ -3,6 +3,7 @@
 site.toml     the site file
 node.key      private key (0600), node.key.pub the public one
 ca.crt        a copy of the coordinator's certificate authority
+records       folder of the imported records, unless the site file names another
 work          folder of caches and of the ledger (work/privacy)
 contracts     folder of the studies that the site knows
 outbox        folder of receipts and of answers that wait
@@ -11,49 +12,15 @@ state         folder of the engine's settings and process records
 logs          folder of supernode.log, worker.log and node.log
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedehr_client.node.certificate_file import read_certificates
 from fedehr_client.node.keys import create_key_pair
+from fedehr_client.node.site_template import site_file_text
 from fedehr_client.site import SiteConfig
 from fedehr_shared.config.section import parse
 from fedehr_shared.errors import ConfigError, DataError, UsageError
-
-_TOML = """\
-# What this hospital says about itself. A study can never change it.
-# Relative paths start at this file's folder.
-
-[site]
-name = {name}
-records = {records}    # a MEDS site folder: data/, metadata/, labels/
-work = "work"          # private: caches, and privacy/, the account of epsilon; keep that
-
-[ceilings]
-min_cell = 11          # no number that rests on fewer subjects leaves this site
-# subject_epsilon = 8.0    # what all studies together may spend of a subject's privacy; what
-#                          # would pass it is refused. `fedehr-client budget` shows what is spent
-# subject_delta = 1e-5     # delta of that epsilon: well below 1 / (number of subjects)
-# require_privacy = true   # refuse studies that train without noise of this site's own; without
-#                          # it, subject_epsilon bounds only the studies that do add noise, and
-#                          # without subject_epsilon any noise would do: give both
-
-[compute]
-device = "auto"        # auto, cpu or cuda
-# num_threads = 4      # torch threads; left out, torch decides
-# Below, "auto" takes what suits the hardware found; `fedehr-client check` shows what that is.
-# precision = "auto"       # fp32, bf16 or fp16: of the matrix products, weights stay in fp32
-# attention = "auto"       # varlen or flex on a GPU, sdpa, padded
-# compile = "auto"         # on or off: compiled layers, on a GPU with triton
-# checkpointing = "auto"   # on or off: less memory, a third slower
-# token_budget = "auto"    # most tokens in memory at once; a larger batch is added up
-# deterministic = false    # on a GPU: the same bits each time, though slower
-
-[network]
-coordinator = {coordinator}    # host:port; the one outbound connection
-root_certificates = "ca.crt"   # the coordinator's certificate authority
-private_key = "node.key"       # never leaves this site
-"""
 
 
 @dataclass(frozen=True)
@@ -66,6 +33,21 @@ class NodeFolder:
     def site_file(self) -> Path:
         """`site.toml`."""
         return self.path / "site.toml"
+
+    @property
+    def records(self) -> Path:
+        """Where records lie unless the site file says otherwise."""
+        return self.path / "records"
+
+    @property
+    def authority_file(self) -> Path:
+        """The coordinator's certificate authority."""
+        return self.path / "ca.crt"
+
+    @property
+    def private_key(self) -> Path:
+        """The key that never leaves this folder."""
+        return self.path / "node.key"
 
     @property
     def public_key(self) -> Path:
@@ -132,57 +114,62 @@ def open_node(path: Path) -> NodeFolder:
 
 
 def create_node(
-    path: Path, name: str, records: Path, coordinator: str, root_certificates: Path
+    path: Path,
+    name: str,
+    records: Path | None,
+    coordinator: str,
+    root_certificates: Path | None,
 ) -> NodeFolder:
     """Make a node's folder with its site file and a new key pair.
 
+    Args:
+        path: new or empty.
+        name: of the site.
+        records: a site folder; None: `records` in the node's folder, to be imported later.
+        coordinator: `host:port`.
+        root_certificates: the coordinator's `ca.crt`, which is copied; None: to be put there
+            before the start.
+
     Raises:
-        UsageError: the folder exists and is not empty.
+        UsageError: the folder exists and is not empty, or cannot be made.
         ConfigError: a setting is wrong, or the certificate is not a readable PEM file.
         DataError: there is no records folder.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UsageError(f"{path} exists and is not empty. Name a new folder.")
-    if not (records / "data").is_dir():
+    if records is not None and not (records / "data").is_dir():
         raise DataError(
             f"{records} is no site folder: it has no data/. Import records first "
-            "(fedehr-client import --help)."
+            "(fedehr-client import --help), or leave --records out and import them later."
         )
-    certificate = _read_certificate(root_certificates)
+    certificates = None if root_certificates is None else read_certificates(root_certificates)
     folder = NodeFolder(path.absolute())
-    _require_settings(name, records, coordinator)
+    place = Path("records") if records is None else records.absolute()
+    _require_settings(name, place, coordinator)
+    try:
+        _fill(folder, name, certificates)
+        # The last of all: a folder without it is no node.
+        text = site_file_text(folder.path, name, place, coordinator)
+        folder.site_file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot make a node's folder at {path}: {error.strerror}. Name another folder, or "
+            "remove what is there and try again."
+        ) from error
+    return folder
+
+
+def _fill(folder: NodeFolder, name: str, certificates: bytes | None) -> None:
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.path.chmod(0o700)
     for part in (folder.engine_home, folder.log_file.parent, folder.path / "work"):
         part.mkdir(mode=0o700, parents=True)
-    (folder.path / "ca.crt").write_bytes(certificate)
-    create_key_pair(folder.path / "node.key", comment=name)
-    folder.site_file.write_text(
-        _TOML.format(
-            name=json.dumps(name),
-            records=json.dumps(str(records.absolute())),
-            coordinator=json.dumps(coordinator),
-        ),
-        encoding="utf-8",
-    )
-    return folder
+    if certificates is not None:
+        folder.authority_file.write_bytes(certificates)
+    create_key_pair(folder.private_key, comment=name)
 
 
 def _require_settings(name: str, records: Path, coordinator: str) -> None:
     network = {"coordinator": coordinator, "root_certificates": "c", "private_key": "k"}
     site = {"name": name, "records": str(records)}
     parse({"site": site, "network": network}, SiteConfig, "the command line")
-
-
-def _read_certificate(file: Path) -> bytes:
-    from cryptography import x509
-
-    next_step = "Ask the coordinator for its ca.crt."
-    try:
-        content = file.read_bytes()
-        x509.load_pem_x509_certificates(content)
-    except OSError as error:
-        raise ConfigError(f"cannot read {file}: {error.strerror}. {next_step}") from error
-    except ValueError as error:
-        raise ConfigError(f"{file} holds no PEM certificate. {next_step}") from error
-    return content
