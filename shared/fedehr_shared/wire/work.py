@@ -14,6 +14,8 @@ Phase = Literal["vocabulary", "pretraining", "finetuning", "evaluation"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 _MOST_DIGITS = 9
 _RECORDS = {"model", "moments", "base", "fold"}
+_VALUES = {"work", "tasks", "contract"}
+"""A signed contract is for the site's gate, which has read it before work is."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class Work:
                 has no such round.
             ConfigError: the study is not valid here.
         """
-        unknown = (set(payload.tensors) - _RECORDS) | (set(payload.values) - {"work", "tasks"})
+        unknown = (set(payload.tensors) - _RECORDS) | (set(payload.values) - _VALUES)
         if unknown:
             raise WireError(f"the request holds unknown records {sorted(unknown)}.")
         work_id = WorkId.parse(payload.text("work", "work_id"))
