@@ -1,0 +1,138 @@
+"""`RequestReader`: a request's content, put together part by part within bounds.
+
+The engine cuts a message into objects that name their children by SHA-256; the SuperNode has
+checked the hashes. A few bytes can name the same child very often, so what they would make is
+counted before it is made. Chunks are appended as they come: only one copy is in memory.
+"""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.app.message.arraychunk import ArrayChunk
+from flwr.supercore.constant import HEAD_BODY_DIVIDER
+from flwr.supercore.inflatable.inflatable_object import (
+    get_object_head_values_from_object_content,
+)
+
+from fedehr_client.records import from_records
+from fedehr_shared.errors import FedehrError, WireError
+from fedehr_shared.wire.payload import Payload
+
+MAX_REQUEST_BYTES = 4 * 2**30
+MAX_VALUES_BYTES = 64 * 2**20
+"""Of a record of values: a study, a vocabulary."""
+MAX_INDEX_BYTES = 2**20
+"""Of a part that only names others."""
+MAX_NUM_PARTS = 10_000
+_MOST_BYTES = {
+    ArrayChunk.__qualname__: MAX_REQUEST_BYTES,
+    ConfigRecord.__qualname__: MAX_VALUES_BYTES,
+}
+
+
+@dataclass(frozen=True)
+class _Part:
+    kind: str
+    children: list[str]
+    content: bytes
+
+    @property
+    def body(self) -> memoryview:
+        start = self.content.index(HEAD_BODY_DIVIDER) + len(HEAD_BODY_DIVIDER)
+        return memoryview(self.content)[start:]
+
+
+@dataclass
+class RequestReader:
+    """Reads one request.
+
+    Attributes:
+        pull: gives a part by its SHA-256.
+        max_bytes: of all parts together, each as often as it is named.
+        num_bytes: read so far.
+    """
+
+    pull: Callable[[str], bytes]
+    max_bytes: int = MAX_REQUEST_BYTES
+    num_bytes: int = 0
+    _num_parts: int = field(default=0, init=False)
+
+    def read(self, message_id: str) -> Payload:
+        """The request named `message_id`.
+
+        Raises:
+            WireError: it is too large, or of a shape that fedehr does not send.
+            TaskLostError: `pull` says that the task is gone.
+        """
+        try:
+            return from_records(self._records(message_id))
+        except FedehrError:
+            raise
+        except Exception as error:
+            # Hostile content can make the engine's own reading fail in any way; its text may
+            # quote the content.
+            raise WireError(
+                f"the request is none that fedehr sends ({type(error).__name__})."
+            ) from error
+
+    def _records(self, message_id: str) -> RecordDict:
+        message = self._part(message_id, Message)
+        if len(message.children) != 1:
+            raise WireError("the request has no content.")
+        records = self._part(message.children[0], RecordDict)
+        children = {name: self._record(name) for name in records.children}
+        return RecordDict.inflate(records.content, dict(children))
+
+    def _record(self, object_id: str) -> ArrayRecord | ConfigRecord:
+        part = self._part(object_id)
+        if part.kind == ConfigRecord.__qualname__:
+            return ConfigRecord.inflate(part.content)
+        if part.kind == ArrayRecord.__qualname__:
+            arrays = {name: self._array(name) for name in part.children}
+            return ArrayRecord.inflate(part.content, dict(arrays))
+        raise WireError("the request holds a record of a kind that fedehr does not use.")
+
+    def _array(self, object_id: str) -> Array:
+        part = self._part(object_id, Array)
+        told = json.loads(bytes(part.body))
+        names = [part.children[index] for index in told["arraychunk_ids"]]
+        data = self._chunks(names)
+        return Array(str(told["dtype"]), (len(data),), str(told["stype"]), data)
+
+    def _chunks(self, names: list[str]) -> bytes:
+        uses = Counter(names)
+        repeated: dict[str, memoryview] = {}
+        whole = io.BytesIO()
+        for name in names:
+            body = repeated.get(name)
+            if body is None:
+                body = self._part(name, ArrayChunk).body
+            else:
+                self._count(len(body))
+            if uses[name] > 1:
+                repeated[name] = body
+            whole.write(body)
+        return whole.getvalue()
+
+    def _part(self, object_id: str, kind: type | None = None) -> _Part:
+        self._num_parts += 1
+        if self._num_parts > MAX_NUM_PARTS:
+            raise WireError(f"the request has more than {MAX_NUM_PARTS} parts.")
+        content = self.pull(object_id)
+        self._count(len(content))
+        name, children, _ = get_object_head_values_from_object_content(content)
+        if kind is not None and name != kind.__qualname__:
+            raise WireError("the request holds a part of a kind that fedehr does not use there.")
+        most = _MOST_BYTES.get(name, MAX_INDEX_BYTES)
+        if len(content) > most:
+            raise WireError(f"a part of the request is larger than {most} bytes.")
+        return _Part(name, children, content)
+
+    def _count(self, num_bytes: int) -> None:
+        self.num_bytes += num_bytes
+        if self.num_bytes > self.max_bytes:
+            raise WireError(f"the request is larger than {self.max_bytes} bytes.")

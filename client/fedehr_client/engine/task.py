@@ -1,0 +1,79 @@
+"""`Task`: one request that the SuperNode handed over, until it is answered or lost."""
+
+import hashlib
+import time
+from collections.abc import Callable
+
+from flwr.proto.message_pb2 import Metadata
+from flwr.proto.runtime_pb2 import PullAppMessagesResponse, PullTaskInputResponse
+
+from fedehr_client.engine.errors import TaskLostError
+from fedehr_client.engine.heartbeat import Heartbeat
+from fedehr_client.engine.incoming import MAX_REQUEST_BYTES, RequestReader
+from fedehr_client.engine.runtime_client import TaskClient
+from fedehr_shared.errors import WireError
+from fedehr_shared.wire.payload import Payload
+
+MESSAGE_TYPE = "query"
+"""The one kind of message that fedehr's coordinator sends."""
+_ARRIVAL_POLL_SECONDS = 0.02
+
+
+class Task:
+    """A request whose content is still with the SuperNode.
+
+    Attributes:
+        run_id: the engine's number of the run.
+        bundle_sha256: of the coordinator's bundle, in hex. Its bytes were in memory and are not
+            kept: they are never unpacked, written or imported.
+        message_type: what the coordinator calls the request.
+        num_bytes: of the content, as far as it was read.
+    """
+
+    def __init__(
+        self,
+        client: TaskClient,
+        found: PullTaskInputResponse,
+        message: PullAppMessagesResponse,
+        why_give_up: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self.client = client
+        self.heartbeat = Heartbeat(client.beat)
+        self.metadata: Metadata = message.messages_list[0].metadata
+        self._message_id: str = message.message_object_trees[0].object_id
+        self._why_give_up = why_give_up
+        self.run_id: int = found.run.run_id
+        self.bundle_sha256 = hashlib.sha256(found.fab.content).hexdigest()
+        self.message_type: str = self.metadata.message_type
+        self.num_bytes = 0
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the SuperNode took it back: an answer would not be taken."""
+        return self.heartbeat.is_lost
+
+    def request(self, max_bytes: int = MAX_REQUEST_BYTES) -> Payload:
+        """Read the content, once; the SuperNode forgets it, whatever comes of it.
+
+        Raises:
+            WireError: it is too large, or nothing that fedehr sends.
+            TaskLostError: the SuperNode took the task back.
+        """
+        reader = RequestReader(self._pull, max_bytes)
+        try:
+            if self.message_type != MESSAGE_TYPE:
+                raise WireError(f"the request is no message of type {MESSAGE_TYPE}.")
+            return reader.read(self._message_id)
+        finally:
+            self.num_bytes = reader.num_bytes
+            self.client.confirm(self.metadata.dst_node_id, self.run_id, self._message_id)
+
+    def _pull(self, object_id: str) -> bytes:
+        """A part; while it is still on its way from the coordinator, it is waited for."""
+        while True:
+            found = self.client.pull_object(self.metadata.dst_node_id, self.run_id, object_id)
+            if found.object_available:
+                return bytes(found.object_content)
+            if not found.object_found or self.is_lost or self._why_give_up():
+                raise TaskLostError("the request did not arrive whole")
+            time.sleep(_ARRIVAL_POLL_SECONDS)
