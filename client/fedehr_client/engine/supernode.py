@@ -33,6 +33,16 @@ _BAD_SIGNATURE = "terminated gracefully"
 """A refused signature makes the engine's node end itself politely, without a reason; so does
 SIGTERM."""
 
+_RETRYING = "Connection attempt failed, retrying"
+_ANSWERED = "Connection successful after"
+_PORT_TAKEN = ("address already in use", "Runtime HTTP API failed to start")
+_BROKEN = re.compile(
+    r"ERROR (?:\x1b\[0m)?:\s+(?!Failed to (?:receive|send|create)|.*handshake error detected|The FAB)"
+    r"|Exception in thread"
+)
+"""The engine's loop ends with any error it did not expect, and its process lives on without it;
+a heartbeat that fails otherwise than by the connection ends its thread."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -63,6 +73,22 @@ def outcome_of(output: str) -> Outcome:
         is_refused=_NOT_ACTIVATED in output,
         is_signature_refused=joined is None and _BAD_SIGNATURE in output,
     )
+
+
+def is_connected(output: str, before: bool) -> bool:
+    """Whether the coordinator answers, after further `output`; `before`: whether it did."""
+    lost, found = output.rfind(_RETRYING), output.rfind(_ANSWERED)
+    return before if lost == found else found > lost
+
+
+def is_broken(output: str) -> bool:
+    """Whether a joined SuperNode has stopped asking for work though its process lives."""
+    return _BROKEN.search(output) is not None
+
+
+def is_port_taken(output: str) -> bool:
+    """Whether its own port was taken by somebody else."""
+    return any(text in output for text in _PORT_TAKEN)
 
 
 def supernode_command(network: ConnectionConfig, runtime_port: int, secret_file: Path) -> list[str]:
