@@ -1,146 +1,52 @@
 """A real network on loopback: SuperLink, nginx and SuperNodes, all by our own commands."""
 
 import importlib.util
-import json
-import os
 import shutil
-import socket
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-PROGRAMS = Path(sys.executable).parent
-COMMAND_SECONDS = 200.0
+_APPS = Path(__file__).parent / "network_apps"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _load(stem: str) -> ModuleType:
+    name = f"network_apps_{stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, _APPS / f"{stem}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
-class Network:
-    """One coordinator with its proxy, and any number of sites, under one folder."""
-
-    def __init__(self, folder: Path, environ: dict[str, str]) -> None:
-        self.folder = folder
-        self.environ = {**os.environ, **environ}
-        self.coordinator = folder / "coordinator"
-        self.port, self.proxy_port = free_port(), free_port()
-        self.nodes: dict[str, Path] = {}
-        self.proxy: subprocess.Popen[bytes] | None = None
-
-    def run(
-        self,
-        program: str,
-        *words: object,
-        environ: dict[str, str] | None = None,
-        timeout: float = COMMAND_SECONDS,
-    ) -> subprocess.CompletedProcess[str]:
-        # Files, not pipes: a pipe stays open while any child of the command lives, and the
-        # engine's children live as long as their parent has not been waited for.
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            command = [str(PROGRAMS / program), *map(str, words)]
-            done = subprocess.run(
-                command,
-                env=environ or self.environ,
-                stdout=out,
-                stderr=err,
-                timeout=timeout,
-                check=False,
-            )
-            out.seek(0)
-            err.seek(0)
-            return subprocess.CompletedProcess(command, done.returncode, out.read(), err.read())
-
-    def must(self, program: str, *words: object) -> str:
-        done = self.run(program, *words)
-        assert done.returncode == 0, f"{program} {words}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def status(self) -> dict[str, Any]:
-        return json.loads(self.must("fedehr-server", "status", self.coordinator, "--json"))
-
-    def open(self) -> None:
-        ports = ("--port", self.port, "--proxy-port", self.proxy_port)
-        self.must("fedehr-server", "init", self.coordinator, "--host", "localhost", *ports)
-        self.must("fedehr-server", "start", self.coordinator, "--detach")
-        self.start_proxy()
-
-    def start_proxy(self) -> None:
-        with (self.coordinator / "logs" / "nginx.out").open("wb") as log:
-            self.proxy = subprocess.Popen(
-                ["nginx", "-p", str(self.coordinator), "-c", "nginx.conf"], stderr=log, stdout=log
-            )
-        wait_for(lambda: accepts(self.proxy_port), 10)
-
-    def init_node(self, name: str, records: Path, ca: Path | None = None) -> Path:
-        node = self.folder / f"node-{name}"
-        self.must(
-            "fedehr-client", "init", node, "--name", name, "--records", records,
-            "--coordinator", f"localhost:{self.proxy_port}",
-            "--ca", ca or self.coordinator / "pki" / "ca.crt",
-        )  # fmt: skip
-        self.nodes[name] = node
-        return node
-
-    def join(self, name: str, records: Path) -> Path:
-        node = self.init_node(name, records)
-        key = node / "node.key.pub"
-        self.must("fedehr-server", "site", "add", self.coordinator, name, key)
-        self.must("fedehr-client", "start", node, "--detach")
-        return node
-
-    def close(self) -> None:
-        for node in self.nodes.values():
-            self.run("fedehr-client", "stop", node)
-        if (self.coordinator / "coordinator.toml").exists():
-            self.run("fedehr-server", "stop", self.coordinator)
-        if self.proxy is not None:
-            self.proxy.terminate()
-            self.proxy.wait(10)
+@pytest.fixture(scope="session")
+def network_module() -> ModuleType:
+    """The module `network_apps/network.py`."""
+    return _load("network")
 
 
 @pytest.fixture(scope="session")
 def recording_proxy() -> Any:
     """The module `network_apps/recording_proxy.py`."""
-    file = Path(__file__).parent / "network_apps" / "recording_proxy.py"
-    spec = importlib.util.spec_from_file_location("recording_proxy", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def accepts(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def wait_for(done: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, f"not within {seconds} seconds"
-        time.sleep(0.1)
+    return _load("recording_proxy")
 
 
 @pytest.fixture(scope="module")
-def make_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Network]]:
-    """Opens networks (`make_network(**environ)`) and closes them all at the end."""
+def make_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """Opens networks (`make_network(host, **environ)`) and closes them all at the end."""
     if shutil.which("nginx") is None:
         pytest.skip("nginx is not installed (apt-get install nginx-light)")
-    opened: list[Network] = []
+    module, opened = _load("network"), []
 
-    def make(**environ: str) -> Network:
-        opened.append(Network(tmp_path_factory.mktemp("network"), environ))
+    def make(host: str = "localhost", **environ: str) -> Any:
+        opened.append(module.Network(tmp_path_factory.mktemp("network"), environ, host))
         opened[-1].open()
         return opened[-1]
 

@@ -63,7 +63,7 @@ def test_network_and_simulation_end_at_the_same_bits(
     assert len(names) == 3
     _refuses_to_wait_for_ever(network, tmp_path)
     for name in names:
-        _join_with_one_thread(network, name, sites / name)
+        network.join(name, sites / name, compute={"num_threads": 1})
     network.must("fedehr-server", "submit", network.coordinator, study, "--run", "real")
     _stop_nodes(network)
     # Three actors on two cores: one thread each, as in site.toml.
@@ -107,17 +107,6 @@ def _refuses_to_wait_for_ever(network: Any, tmp_path: Path) -> None:
     result = json.loads(done.stdout)
     assert result["status"] == "failed"
     assert done.returncode == result["exit_code"] == 7
-
-
-def _join_with_one_thread(network: Any, name: str, records: Path) -> None:
-    node = network.init_node(name, records)
-    file = node / "site.toml"
-    text = file.read_text()
-    assert "# num_threads = 4" in text
-    file.write_text(text.replace("# num_threads = 4", "num_threads = 1"))
-    key = node / "node.key.pub"
-    network.must("fedehr-server", "site", "add", network.coordinator, name, key)
-    network.must("fedehr-client", "start", node, "--detach")
 
 
 def _stop_nodes(network: Any) -> None:
