@@ -264,6 +264,29 @@ def test_the_transaction_refuses_to_write(postgres: Server, database: str) -> No
         assert caught.value.sqlstate == "25006"
 
 
+def test_a_connection_that_broke_between_two_tables_is_told(
+    postgres: Server, database: str, tmp_path: Path
+) -> None:
+    from fedehr_client.importers.engine.settings import ImportSettings
+    from fedehr_client.importers.engine.workspace import Workspace
+    from fedehr_client.importers.omop.address import DatabaseAddress
+    from fedehr_client.importers.omop.postgres import open_database
+    from fedehr_client.importers.omop.tables import PERSON as TABLE_OF_PERSONS
+
+    address = DatabaseAddress.parse(postgres.url(database))
+    with (
+        Workspace(ImportSettings(), beside=tmp_path) as workspace,
+        open_database(address, ("cdm",)) as opened,
+    ):
+        postgres.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> "
+            f"pg_backend_pid() AND datname = '{database}'",
+            database,
+        )
+        with pytest.raises(NetworkError, match="connection broke while table 'person'"):
+            opened.open(workspace, TABLE_OF_PERSONS)
+
+
 def test_a_broken_connection_leaves_nothing(
     postgres: Server, database: str, run_import: Run, tmp_path: Path
 ) -> None:
@@ -274,7 +297,7 @@ def test_a_broken_connection_leaves_nothing(
         database,
     )
     kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = " \
-           f"'{database}' AND query LIKE 'COPY%'"  # fmt: skip
+           f"'{database}' AND query LIKE 'COPY%measurement%'"  # fmt: skip
 
     def break_it() -> None:
         while postgres.run(kill).strip() == "0":

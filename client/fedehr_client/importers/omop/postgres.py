@@ -45,7 +45,10 @@ class Database:
             DataError: a column is missing, or the database refused a value.
         """
         with closing(self.cursor()) as cursor:
-            query = find_table(cursor, table, self._schemas)
+            try:
+                query = find_table(cursor, table, self._schemas)
+            except dbapi.Error as error:
+                raise refused_query(str(error), error.sqlstate, table.name) from None
             if query is None:
                 return False
             self._stream(cursor, query, workspace, table)
@@ -60,9 +63,13 @@ class Database:
 
         Raises:
             ConfigError: one does not.
+            NetworkError: the connection broke.
         """
-        with closing(self.cursor()) as cursor:
-            missing = missing_schemas(cursor, self._schemas)
+        try:
+            with closing(self.cursor()) as cursor:
+                missing = missing_schemas(cursor, self._schemas)
+        except dbapi.Error as error:
+            raise refused_connection(str(error), self._address) from None
         if missing:
             raise ConfigError(
                 f"the database {self._address} has no schema {', '.join(missing)}. Name the "
