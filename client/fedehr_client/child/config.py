@@ -17,3 +17,6 @@ class LimitsConfig(Section):
     """Processors that such a process may run on; left out, all."""
     num_warm_studies: Annotated[int, Field(ge=1, le=64)] = 2
     """Studies whose process stays between rounds."""
+    require_isolation: bool = True
+    """Refuse to compute where the system lets no process give up the network: neither a
+    namespace of its own nor a filter of system calls."""

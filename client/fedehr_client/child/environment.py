@@ -1,0 +1,37 @@
+"""The environment of a process that computes: what it needs, and no passwords of others."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fedehr_client.locator import SITE_FILE
+
+_NAMES = frozenset(
+    {
+        "CC", "CXX", "HOME", "LANG", "LD_LIBRARY_PATH", "LD_PRELOAD", "LOGNAME", "PATH",
+        "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV", "XDG_CACHE_HOME",
+    }
+)  # fmt: skip
+_PREFIXES = (
+    "CUBLAS_", "CUDA_", "FEDEHR_", "GOMP_", "KMP_", "LC_", "MALLOC_", "MKL_", "NVIDIA_", "OMP_",
+    "OPENBLAS_", "PYTHON", "PYTORCH_", "TORCH", "TRITON_",
+)  # fmt: skip
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def child_environment(
+    environ: Mapping[str, str], site_file: Path, num_cpus: int | None
+) -> dict[str, str]:
+    """Of the worker's environment what concerns computing; proxies and keys stay behind.
+
+    Args:
+        environ: the worker's.
+        site_file: says where the records lie.
+        num_cpus: processors that libraries start threads for; None: as they like.
+    """
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if name in _NAMES or name.startswith(_PREFIXES)
+    }
+    threads = {} if num_cpus is None else dict.fromkeys(_THREADS, str(num_cpus))
+    return {**kept, **threads, "PYTHONUNBUFFERED": "1", SITE_FILE: str(site_file.absolute())}
