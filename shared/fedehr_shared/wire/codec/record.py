@@ -86,20 +86,32 @@ def decode(
         WireError: the record is corrupt, cut off or too long, or a tensor has another name,
             shape or dtype than expected, or holds NaN or infinity.
     """
+    return dict(each_decoded(data, shapes=shapes, dtype=dtype))
+
+
+def each_decoded(
+    data: bytes | memoryview,
+    *,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    dtype: WireDtype | None = None,
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """`decode`, tensor by tensor, for who keeps none of them.
+
+    Raises:
+        WireError: as `decode`; what came before it was sound.
+    """
     view = memoryview(data).toreadonly().cast("B")
     entries, at = unpack_table(view)
     check_expected(entries, shapes, dtype)
-    decoded: dict[str, NDArray[np.float32]] = {}
     for entry in entries:
         body = view[at : at + entry.num_stored_bytes]
         at += entry.num_stored_bytes
         if zlib.crc32(body) != entry.checksum:
             raise WireError(f"the checksum of tensor {entry.name} is wrong. It was not used.")
         try:
-            decoded[entry.name] = _read(entry, body)
+            yield entry.name, _read(entry, body)
         except UnfitTensorError as error:
             raise WireError(f"tensor {entry.name} {error}. It was not used.") from error
-    return decoded
 
 
 def _write(
