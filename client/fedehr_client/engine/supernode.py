@@ -37,7 +37,8 @@ _RETRYING = "Connection attempt failed, retrying"
 _ANSWERED = "Connection successful after"
 _PORT_TAKEN = ("address already in use", "Runtime HTTP API failed to start")
 _BROKEN = re.compile(
-    r"ERROR (?:\x1b\[0m)?:\s+(?!Failed to (?:receive|send|create)|.*handshake error detected|The FAB)"
+    r"ERROR (?:\x1b\[0m)?:\s+"
+    r"(?!\s|Failed to (?:receive|send|create)|SSL/TLS handshake error detected)"
     r"|Exception in thread"
 )
 """The engine's loop ends with any error it did not expect, and its process lives on without it;

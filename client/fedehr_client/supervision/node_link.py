@@ -6,8 +6,9 @@ any moment.
 
 import logging
 import subprocess
+import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from enum import StrEnum
 
 from fedehr_client.engine import supernode as engine
@@ -75,7 +76,6 @@ class NodeLink:
         self.node_id: str | None = None
         self.num_restarts = 0
         self.runtime_port = free_port()
-        self._probes = ThreadPoolExecutor(1, "probe")
         self._probe: Future[None] | None = None
         self._backoff = Backoff()
         self._process: subprocess.Popen[bytes] | None = None
@@ -108,7 +108,6 @@ class NodeLink:
 
     def stop(self) -> int:
         """End the SuperNode with all its processes; returns how many there were."""
-        self._probes.shutdown(wait=False, cancel_futures=True)
         return self.family.stop(STOP_SECONDS)
 
     def _rest(self) -> None:
@@ -116,9 +115,8 @@ class NodeLink:
             return
         self._backoff.started()
         network = self._network
-        self._probe = self._probes.submit(
-            check_coordinator, network.coordinator, network.root_certificates
-        )
+        self._probe = Future()
+        threading.Thread(target=_look_for, args=(network, self._probe), daemon=True).start()
         self._step = _Step.PROBING
 
     def _await_probe(self) -> None:
@@ -236,3 +234,13 @@ class NodeLink:
     def _begin_rest(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
         self._step = _Step.RESTING
+
+
+def _look_for(network: ConnectionConfig, probe: "Future[None]") -> None:
+    """In a thread that nobody waits for: it may hang in a name server for a long time."""
+    try:
+        check_coordinator(network.coordinator, network.root_certificates)
+    except Exception as error:  # handed to whoever asks the future
+        probe.set_exception(error)
+    else:
+        probe.set_result(None)

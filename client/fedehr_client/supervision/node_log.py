@@ -1,0 +1,61 @@
+"""The node's own log: what the supervisor does, with UTC times (RFC 3339), in rotating files."""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from fedehr_client.supervision.log_files import MOST_BYTES, NUM_KEPT
+
+LOGGER = "fedehr_client.supervision"
+
+
+class UtcFormatter(logging.Formatter):
+    """`2026-11-23T14:05:00.123Z WARNING text`; a text of several lines goes on one."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        """RFC 3339, in milliseconds."""
+        moment = datetime.fromtimestamp(record.created, UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line a record."""
+        return super().format(record).replace("\n", "\\n")
+
+
+@contextlib.contextmanager
+def node_log(file: Path, *, also_standard_error: bool) -> Iterator[None]:
+    """Within, the supervisor's log goes to `file`, and to standard error where that is asked.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    handlers: list[logging.Handler] = [_rotating(file)]
+    if also_standard_error:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    logger = logging.getLogger(LOGGER)
+    previous = logger.level, logger.propagate
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    for handler in handlers:
+        handler.setFormatter(UtcFormatter())
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+        logger.level, logger.propagate = previous
+
+
+def _rotating(file: Path) -> RotatingFileHandler:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    return RotatingFileHandler(file, maxBytes=MOST_BYTES, backupCount=NUM_KEPT, encoding="utf-8")
