@@ -4,7 +4,7 @@ from typing import NoReturn
 
 import typer
 
-from fedehr_client.cli import budget, check, erase, init, labels, node, records, train
+from fedehr_client.cli import budget, check, doctor, erase, init, labels, node, records, train
 from fedehr_shared.console import run_program
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ def _root() -> None:
 
 
 app.add_typer(init.app)
+app.add_typer(doctor.app)
 app.add_typer(node.app)
 app.add_typer(erase.app)
 app.add_typer(budget.app)

@@ -17,12 +17,15 @@ def check_coordinator(coordinator: str, root_certificates: Path) -> None:
     """Connect to `coordinator` (`host:port`) over TLS once.
 
     Raises:
-        ConfigError: the certificate file is unreadable.
+        ConfigError: the certificate file is unreadable, or the web proxy is of a wrong kind.
         NetworkError: nothing answers, or its certificate is not from `root_certificates` or
             not for this name.
     """
     import httpx
 
+    from fedehr_client.node.proxy import proxy_to
+
+    proxy = proxy_to(coordinator)
     try:
         context = ssl.create_default_context(cafile=str(root_certificates))
     except (OSError, ssl.SSLError) as error:
@@ -31,7 +34,12 @@ def check_coordinator(coordinator: str, root_certificates: Path) -> None:
             "Ask the coordinator for its ca.crt."
         ) from error
     try:
-        with httpx.Client(verify=context, timeout=CONNECT_SECONDS) as client:
+        with httpx.Client(
+            verify=context,
+            timeout=CONNECT_SECONDS,
+            proxy=None if proxy is None else proxy.url,
+            trust_env=False,
+        ) as client:
             client.get(f"https://{coordinator}/v1/fleet/")
     except httpx.HTTPError as error:
         raise NetworkError(_explain(coordinator, root_certificates, error)) from error

@@ -78,6 +78,8 @@ device = "auto"
 #num_cpus = 8
 # Studies whose process stays, with its model, between rounds.
 #num_warm_studies = 2
+# Compute only where the system lets a process give up the network altogether.
+#require_isolation = true
 
 [monitoring]
 # Port of /healthz, /readyz and /metrics on 127.0.0.1; 0: a free one, which `status` shows.
