@@ -63,8 +63,18 @@ def copied_hospitals(hospitals: Any, tmp_path: Path) -> Any:
 @pytest.fixture(scope="session")
 def planted_subject() -> Any:
     """The module `tests/planted_subject.py`: a subject whom nothing resembles, and a search."""
-    file = Path(__file__).with_name("planted_subject.py")
-    spec = importlib.util.spec_from_file_location("planted_subject", file)
+    return _module_beside("planted_subject")
+
+
+@pytest.fixture(scope="session")
+def contract_office() -> Any:
+    """The module `tests/contract_office.py`: who signs contracts, and a node that gets them."""
+    return _module_beside("contract_office")
+
+
+def _module_beside(name: str) -> Any:
+    file = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
