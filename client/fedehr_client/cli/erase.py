@@ -135,10 +135,10 @@ def _find_places(folder: Path | None, site_file: Path | None, work: Path | None)
 def _require_stopped(site_file: Path) -> None:
     """A running node may hold a token store open, or be about to write one."""
     from fedehr_client.node.folder import NodeFolder
-    from fedehr_client.node.supernode import SuperNode
+    from fedehr_client.supervision.running_node import RunningNode
 
     folder = NodeFolder(site_file.absolute().parent)
-    if SuperNode(folder).is_running():
+    if RunningNode(folder).is_running():
         raise UsageError(
             f"the node runs, and may hold what is to be erased. Stop it first: "
             f"fedehr-client stop {folder.path}"

@@ -11,7 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from importlib.metadata import version
 
+from fedehr_client.audit import events
+from fedehr_client.audit.log import Audit
 from fedehr_client.engine.supernode import renew_secret
 from fedehr_client.node.folder import NodeFolder
 from fedehr_client.node.keys import private_key_fingerprint
@@ -58,6 +61,8 @@ class Supervisor:
         self._config = require_startable(node)
         self._is_detached = is_detached
         self._on_joined = on_joined
+        self._has_joined = False
+        self._audit = Audit(node.audit_file)
         self._link = NodeLink(node, self._config.network)
         self._worker = KeptWorker(node)
         self._ending = threading.Event()
@@ -109,6 +114,7 @@ class Supervisor:
             self._grpc = GrpcHealth(monitoring.grpc_port)
             stack.callback(self._grpc.stop)
             renew_secret(self._node)
+            events.started(self._audit, flwr_version=version("flwr"))
             log.info("started, process %d", os.getpid())
             while not self._ending.wait(STEP_SECONDS):
                 self._step()
@@ -118,7 +124,7 @@ class Supervisor:
         if time.monotonic() >= self._not_before:
             try:
                 self._advance()
-            except OSError as error:
+            except (OSError, DataError) as error:
                 log.error("%s; trying again", error)  # noqa: TRY400 - the reason is enough
                 self._not_before = time.monotonic() + DISK_SECONDS
         self._tell()
@@ -129,9 +135,11 @@ class Supervisor:
 
     def _advance(self) -> None:
         self._link.advance()
-        if self._link.state is LinkState.JOINED and self._on_joined is not None:
-            self._on_joined()
-            self._on_joined = None
+        if self._link.state is LinkState.JOINED and not self._has_joined:
+            self._has_joined = True
+            events.joined(self._audit, coordinator=self._config.network.coordinator)
+            if self._on_joined is not None:
+                self._on_joined()
         is_known = self._link.node_id is not None
         if is_known and self._worker.advance(self._link.runtime_port):
             self._link.restart("the worker ended, perhaps with a task in its hands")
@@ -206,6 +214,11 @@ class Supervisor:
 
     def _stop_processes(self) -> None:
         self._num_ended += self._stop_both()
+        try:
+            events.stopped(self._audit)
+        except DataError as error:
+            # It must end all the same.
+            log.error("%s", error)  # noqa: TRY400 - the sentence is enough
 
     def _stop_both(self) -> int:
         """At once, so that the two waits are one."""

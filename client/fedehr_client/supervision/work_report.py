@@ -7,6 +7,7 @@ study asked and what left is in the audit and in the receipts.
 import contextlib
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,6 @@ class WorkReport:
     ) -> None:
         """A round's answer went to the SuperNode."""
         self._content["num_rounds"] += 1
-        self._content["num_bytes"] += num_bytes
         self._content["last_round"] = {
             "study": study,
             "phase": phase,
@@ -54,22 +54,25 @@ class WorkReport:
             "seconds": seconds,
             "bytes": num_bytes,
         }
-        self._finish()
+        self._finish(num_bytes)
 
     def finished(self, num_bytes: int) -> None:
         """Another kind of task was answered."""
-        self._content["num_bytes"] += num_bytes
-        self._finish()
+        self._finish(num_bytes)
 
     def failed(self, code: str, num_bytes: int = 0) -> None:
         """A task was answered by an error; `code` is one of `errors.ERROR_CODES`."""
         errors: dict[str, int] = self._content["errors"]
         errors[code] = errors.get(code, 0) + 1
-        self._content["num_bytes"] += num_bytes
-        self._finish()
+        self._finish(num_bytes)
 
-    def _finish(self) -> None:
+    def _finish(self, num_bytes: int) -> None:
         self._content["task"] = None
+        self._content["num_bytes"] += num_bytes
+        date = datetime.fromtimestamp(self._clock(), UTC).date().isoformat()
+        day = self._content["day"]
+        earlier = day["num_bytes"] if day is not None and day["date"] == date else 0
+        self._content["day"] = {"date": date, "num_bytes": earlier + num_bytes}
         self._tell()
 
     def _tell(self) -> None:
@@ -79,8 +82,8 @@ class WorkReport:
 
 
 def read_work(state: Path) -> dict[str, Any]:
-    """What the worker last told: keys `polled` (seconds since 1970), `task`, `num_rounds`,
-    `num_bytes`, `errors` (by code), `last_round`; a worker that never ran has told nothing."""
+    """What the worker last told: `polled` (seconds since 1970), `task`, `num_rounds`, `num_bytes`,
+    `day` (bytes of one day, UTC), `errors` (by code), `last_round`; without a worker, nothing."""
     return {**_nothing(), **JsonFile(state / WORK_FILE).read()}
 
 
@@ -90,6 +93,7 @@ def _nothing() -> dict[str, Any]:
         "task": None,
         "num_rounds": 0,
         "num_bytes": 0,
+        "day": None,
         "errors": {},
         "last_round": None,
     }
