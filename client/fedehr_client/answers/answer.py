@@ -11,10 +11,11 @@ from fedehr_client.answers.base_store import BaseStore
 from fedehr_client.answers.evaluation import TuningSplit, evaluation_report, tuning_auroc
 from fedehr_client.answers.kept_answer import KeptAnswer
 from fedehr_client.answers.one_example import one_example_each
-from fedehr_client.answers.site_data import SiteData, keep_vocabulary, records_fingerprint
+from fedehr_client.answers.site_data import SiteData, records_fingerprint
 from fedehr_client.answers.study_gate import StudyGate
 from fedehr_client.answers.task_numbers import label_numbers, tuning_losses
 from fedehr_client.answers.told_report import told_report
+from fedehr_client.answers.warm_study import WarmStudy
 from fedehr_client.compute.compute import choose_compute
 from fedehr_client.locator import SiteLocation
 from fedehr_client.training.entropy import code_entropy
@@ -38,29 +39,45 @@ from fedehr_shared.wire.reports import TrainReport
 from fedehr_shared.wire.work import Work
 
 
-def answer(work: Work, location: SiteLocation) -> Payload:
+def answer(work: Work, location: SiteLocation, warm: WarmStudy | None = None) -> Payload:
     """Do what the coordinator asks, within what the site allows.
+
+    Args:
+        work: what it asks.
+        location: the site.
+        warm: what this process keeps of the study between rounds, for the same bits sooner;
+            None: it keeps nothing. Whatever fails leaves it cold.
 
     Raises:
         PolicyError: the site file excludes the study.
         BudgetError: it would pass the site's budget of privacy.
         FedehrError: whatever else goes wrong; the transport sends its code alone.
     """
+    warm = WarmStudy() if warm is None else warm
+    try:
+        return _answer(work, location, warm)
+    except BaseException:
+        warm.clear()
+        raise
+
+
+def _answer(work: Work, location: SiteLocation, warm: WarmStudy) -> Payload:
     gate = StudyGate(work.study, location)
     gate.require_allowed()
     if location.compute.num_threads:
         torch.set_num_threads(location.compute.num_threads)
     if work.id.phase == "vocabulary":
+        warm.clear()
         return _vocabulary(work, location, gate)
     kept = KeptAnswer(location.work, work, site=_site_state(location))
     kept.forget_others()
     _require_agreed(work)
     if not work.study.privacy.is_private(work.id.phase):
-        return _payload(work, location, gate)
+        return _payload(work, location, gate, warm)
     with kept.alone():
         payload = kept.find()
         if payload is None:
-            payload = _payload(work, location, gate)
+            payload = _payload(work, location, gate, warm)
             kept.keep(payload)
     return payload
 
@@ -76,11 +93,10 @@ def _vocabulary(work: Work, location: SiteLocation, gate: StudyGate) -> Payload:
     return asked.payload()
 
 
-def _payload(work: Work, location: SiteLocation, gate: StudyGate) -> Payload:
+def _payload(work: Work, location: SiteLocation, gate: StudyGate, warm: WarmStudy) -> Payload:
     local_parts = LocalParts(location.work, work.study, work.vocabulary_digest)
-    vocabulary = keep_vocabulary(location.work, work.vocabulary_digest, work.vocabulary_json)
-    data = SiteData(location, work.study, vocabulary)
-    context = _context(work, location, data, local_parts)
+    data = warm.data(location, work)
+    context = _context(work, location, data, local_parts, warm)
     report = _REPORTS[work.id.phase](context, data, gate)
     if isinstance(report, TrainReport):
         told = told_report(report, work.study, work.id.phase, data.min_cell)
@@ -90,6 +106,7 @@ def _payload(work: Work, location: SiteLocation, gate: StudyGate) -> Payload:
         forget_error_feedback(location.work, work.study.digest)
     if data.is_outdated:
         # Who was erased meanwhile must not be in an answer, nor in what is kept.
+        warm.clear()
         local_parts.forget_rounds()
         raise WireError(
             "the site's records changed while it worked. Nothing was sent; it will be asked again."
@@ -111,7 +128,11 @@ def _site_state(location: SiteLocation) -> str:
 
 
 def _context(
-    work: Work, location: SiteLocation, data: SiteData, local_parts: LocalParts
+    work: Work,
+    location: SiteLocation,
+    data: SiteData,
+    local_parts: LocalParts,
+    warm: WarmStudy,
 ) -> RoundContext:
     received = _required(work.model) | BaseStore(location.work).of(work)
     return RoundContext(
@@ -129,6 +150,7 @@ def _context(
         ),
         local_parts=local_parts,
         work=location.work,
+        models=warm.models,
     )
 
 
@@ -203,6 +225,7 @@ def _scores(context: RoundContext, data: SiteData, examples: Examples) -> NDArra
         num_tokens=data.num_tokens,
         weights=context.weights,
         compute=context.compute,
+        models=context.models,
     )
 
 

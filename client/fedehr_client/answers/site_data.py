@@ -49,6 +49,7 @@ class SiteData:
         self.num_tokens = vocabulary.num_tokens
         self._records = records_fingerprint(self._site)
         self.store = self._open_store(location.work, vocabulary)
+        self._examples: dict[str, Examples] = {}
 
     def pretraining(self) -> PretrainingData:
         """The training subjects with an event that may be hidden; of others nothing is learnt.
@@ -60,6 +61,10 @@ class SiteData:
         Raises:
             TooFewSubjectsError: there are fewer than `min_cell`.
         """
+        return self._pretraining
+
+    @cached_property
+    def _pretraining(self) -> PretrainingData:
         subjects = self.store.subject_ids
         in_train = [self._splits.get(subject) == TRAIN for subject in subjects.tolist()]
         rows = np.flatnonzero(in_train)
@@ -85,14 +90,16 @@ class SiteData:
         Raises:
             MissingTaskError: the site has labels for none of the study's tasks.
         """
-        return select_examples(
-            self.store,
-            self._labels,
-            tasks=self._study.finetuning.tasks,
-            splits=self._splits,
-            split=split,
-            context=self._study.sequence.context,
-        )
+        if split not in self._examples:
+            self._examples[split] = select_examples(
+                self.store,
+                self._labels,
+                tasks=self._study.finetuning.tasks,
+                splits=self._splits,
+                split=split,
+                context=self._study.sequence.context,
+            )
+        return self._examples[split]
 
     @cached_property
     def _labels(self) -> dict[str, Labels]:

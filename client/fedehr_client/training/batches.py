@@ -18,6 +18,8 @@ from fedehr_shared.tokens.views import ViewPairs
 from fedehr_shared.tokens.visible import VisibleBatch
 from fedehr_shared.tokens.windows import epoch_windows
 
+_BLOCK_SUBJECTS = 4_096
+
 RowsOfStep = Callable[[int], NDArray[np.int64]]
 """From a step's number within the phase to the rows that it sees. `[batch]`."""
 
@@ -37,6 +39,27 @@ class PretrainingData:
     rows: NDArray[np.int64]
     code_of_token: NDArray[np.int64]
     is_maskable: NDArray[np.bool_]
+
+    @cached_property
+    def token_counts(self) -> NDArray[np.int64]:
+        """How often each token stands in the training subjects' records; those that
+        may not be hidden count 0.
+
+        The store is read a block of subjects after the other, so that memory stays small.
+
+        Shape: `[vocabulary]`.
+        """
+        store, num_tokens = self.store, self.code_of_token.size
+        in_training = np.zeros(store.num_subjects, dtype=bool)
+        in_training[self.rows] = True
+        counts = np.zeros(num_tokens, dtype=np.int64)
+        for first in range(0, store.num_subjects, _BLOCK_SUBJECTS):
+            offsets = store.offsets[first : first + _BLOCK_SUBJECTS + 1]
+            wanted = np.repeat(in_training[first : first + _BLOCK_SUBJECTS], np.diff(offsets))
+            tokens = store.tokens[offsets[0] : offsets[-1]][wanted]
+            counts += np.bincount(tokens, minlength=num_tokens)
+        counts[~self.is_maskable] = 0
+        return counts
 
 
 @dataclass(frozen=True)

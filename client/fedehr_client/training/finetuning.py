@@ -20,7 +20,6 @@ from fedehr_shared.model.finetuning_model import FinetuningModel
 from fedehr_shared.model.heads.multitask import MultitaskLoss
 from fedehr_shared.model.heads.task_parts import TaskParts
 from fedehr_shared.model.tuning.plan import TuningPlan
-from fedehr_shared.model.weights import build_model
 from fedehr_shared.tokens.padded_labels import PaddedLabelledBatch
 from fedehr_shared.tokens.store import TokenStore
 
@@ -91,8 +90,14 @@ def _finetune_privately(
 
 
 def _model(context: RoundContext) -> FinetuningModel:
-    model = build_model(lambda: FinetuningModel(context.study, context.num_tokens), context.weights)
-    return model.to(context.device)
+    return context.models.take(
+        FinetuningModel,
+        lambda: FinetuningModel(context.study, context.num_tokens),
+        study=context.study,
+        num_tokens=context.num_tokens,
+        weights=context.weights,
+        device=context.device,
+    )
 
 
 def _trainer(

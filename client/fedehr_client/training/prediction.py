@@ -13,12 +13,12 @@ from fedehr_client.compute.precision import autocast
 from fedehr_client.compute.prepare import prepare_model
 from fedehr_client.compute.token_budget import TokenBudget
 from fedehr_client.training.examples import Examples
+from fedehr_client.training.model_shelf import ModelShelf
 from fedehr_client.training.prefetch import prefetch
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import TrainingError
 from fedehr_shared.model.finetuning_model import FinetuningModel
 from fedehr_shared.model.heads.outputs import predictions_of
-from fedehr_shared.model.weights import build_model
 from fedehr_shared.tokens.batch import EventBatch
 from fedehr_shared.tokens.budget import ranges_within
 from fedehr_shared.tokens.collate import collate
@@ -38,16 +38,24 @@ def predict(
     num_tokens: int,
     weights: Arrays,
     compute: Compute,
+    models: ModelShelf | None = None,
 ) -> NDArray[np.float64]:
     """What the model predicts of each example: see `predictions_of`.
 
-    Shape: `[examples, outputs]`.
+    Shape: `[examples, outputs]`. `models`: what the process keeps of the model; None: nothing.
 
     Raises:
         TrainingError: a score is NaN or infinite, or not one sequence fits into memory.
         WireError: the weights do not fit the model.
     """
-    model = build_model(lambda: FinetuningModel(study, num_tokens), weights).to(compute.device)
+    model = (models or ModelShelf()).take(
+        FinetuningModel,
+        lambda: FinetuningModel(study, num_tokens),
+        study=study,
+        num_tokens=num_tokens,
+        weights=weights,
+        device=compute.device,
+    )
     prepare_model(model, compute)
     model.eval()
     budget = TokenBudget(compute.token_budget or max(_MOST_TOKENS, study.sequence.context))

@@ -7,7 +7,6 @@ import torch
 from fedehr_client.privacy.mechanism import Mechanism
 from fedehr_client.privacy.randomness import PrivateRandomness
 from fedehr_client.training.batches import PretrainingBatches, PretrainingData
-from fedehr_client.training.entropy import token_counts
 from fedehr_client.training.fitting import fit_round
 from fedehr_client.training.loop import RoundContext, RoundResult, RoundTrainer
 from fedehr_client.training.private_batches import PrivatePretrainingBatches
@@ -15,7 +14,6 @@ from fedehr_client.training.private_bias import PrivateBias
 from fedehr_client.training.private_fitting import fit_private_round
 from fedehr_client.training.round_plan import RoundPlan
 from fedehr_shared.model.pretraining_model import PretrainingBatch, PretrainingModel
-from fedehr_shared.model.weights import build_model
 
 __all__ = ["PretrainingData", "pretrain_round"]
 
@@ -39,7 +37,7 @@ def pretrain_round(context: RoundContext, data: PretrainingData) -> RoundResult:
         config, data.rows, context.round_number, seed=seed, min_cell=context.min_cell
     )
     model = _model(context)
-    bias = PrivateBias(token_counts(data)).to(context.device) if config.private_bias else None
+    bias = PrivateBias(data.token_counts).to(context.device) if config.private_bias else None
     offset = None if bias is None else bias.values
 
     def loss_of(piece: PretrainingBatch) -> torch.Tensor:
@@ -70,7 +68,11 @@ def _pretrain_privately(context: RoundContext, data: PretrainingData) -> RoundRe
 
 
 def _model(context: RoundContext) -> PretrainingModel:
-    model = build_model(
-        lambda: PretrainingModel.of(context.study, context.num_tokens), context.weights
+    return context.models.take(
+        PretrainingModel,
+        lambda: PretrainingModel.of(context.study, context.num_tokens),
+        study=context.study,
+        num_tokens=context.num_tokens,
+        weights=context.weights,
+        device=context.device,
     )
-    return model.to(context.device)

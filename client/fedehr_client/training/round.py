@@ -9,6 +9,7 @@ from fedehr_client.compute.compute import Compute
 from fedehr_client.privacy.randomness import PrivateRandomness
 from fedehr_client.training.local_parts import LocalParts
 from fedehr_client.training.local_state import LocalState
+from fedehr_client.training.model_shelf import ModelShelf
 from fedehr_client.training.step_numbers import StepObserver
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.wire.payload import Arrays
@@ -34,6 +35,7 @@ class RoundContext:
         work: the site's private folder, which remembers token budgets; None: nothing does.
         observe: told the numbers of each step, at the site; None: nobody watches.
         randomness: of a private round; None: a fresh one. Tests alone give their own.
+        models: what the process keeps of the study's model between rounds.
     """
 
     study: StudyConfig
@@ -50,6 +52,7 @@ class RoundContext:
     work: Path | None = None
     observe: StepObserver | None = None
     randomness: PrivateRandomness | None = None
+    models: ModelShelf = field(default_factory=ModelShelf)
 
     @property
     def device(self) -> torch.device:

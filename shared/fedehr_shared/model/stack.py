@@ -118,6 +118,12 @@ def compile_blocks(model: nn.Module) -> None:
         _leave_attention_out(block)
 
 
+def uncompile_blocks(model: nn.Module) -> None:
+    """Run every layer as it is written."""
+    for block in _blocks(model):
+        block._compiled_call_impl = None
+
+
 def _blocks(model: nn.Module) -> list[EncoderBlock]:
     return [module for module in model.modules() if isinstance(module, EncoderBlock)]
 

@@ -15,9 +15,9 @@ from fedehr_client.answers.site_data import SiteData
 from fedehr_client.check.vocabulary import own_vocabulary
 from fedehr_client.compute.config import ComputeConfig
 from fedehr_client.locator import SiteLocation
-from fedehr_client.training import entropy
+from fedehr_client.training import batches
 from fedehr_client.training.batches import PretrainingData
-from fedehr_client.training.entropy import code_entropy, frequency_losses, token_counts
+from fedehr_client.training.entropy import code_entropy, frequency_losses
 from fedehr_shared.meds.reader import read_splits
 
 ONE_THREAD = ComputeConfig(device="cpu", num_threads=1)
@@ -57,8 +57,8 @@ def test_any_subjects_in_any_blocks_are_counted_once(
     rows = np.asarray(data.draw(st.lists(everyone, unique=True)), dtype=np.int64)
     some = replace(subjects, rows=rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entropy, "_BLOCK_SUBJECTS", data.draw(st.integers(1, 100)))
-        counts = token_counts(some)
+        patch.setattr(batches, "_BLOCK_SUBJECTS", data.draw(st.integers(1, 100)))
+        counts = some.token_counts
     found = {token: int(num) for token, num in enumerate(counts.tolist()) if num}
     assert found == _naive_counts(some)
 
@@ -68,7 +68,7 @@ def test_no_split_but_training_counts(subjects: PretrainingData, hospitals: Any)
     ids = subjects.store.subject_ids[subjects.rows].tolist()
     assert {splits[subject] for subject in ids} == {"train"}
     everyone = replace(subjects, rows=np.arange(subjects.store.num_subjects))
-    assert token_counts(everyone).sum() > token_counts(subjects).sum()
+    assert everyone.token_counts.sum() > subjects.token_counts.sum()
 
 
 def test_nothing_to_hide_has_no_entropy(subjects: PretrainingData) -> None:
@@ -78,7 +78,7 @@ def test_nothing_to_hide_has_no_entropy(subjects: PretrainingData) -> None:
 def test_naming_the_training_tokens_by_their_frequencies_costs_the_entropy(
     subjects: PretrainingData,
 ) -> None:
-    counts = token_counts(subjects)
+    counts = subjects.token_counts
     loss = float(np.repeat(frequency_losses(subjects), counts).mean())
     # The ones added cost at most ln(1 + kinds of token / tokens seen).
     most = code_entropy(subjects) + counts.size / counts.sum()
@@ -89,7 +89,7 @@ def test_the_rarer_a_token_the_more_it_costs_and_one_never_seen_is_finite(
     subjects: PretrainingData,
 ) -> None:
     one = replace(subjects, rows=subjects.rows[:1])
-    counts, losses = token_counts(one), frequency_losses(one)
+    counts, losses = one.token_counts, frequency_losses(one)
     assert np.isnan(losses).tolist() == (~one.is_maskable).tolist()
     assert np.isfinite(losses[one.is_maskable & (counts == 0)]).all()
     order = np.argsort(counts[one.is_maskable], kind="stable")
