@@ -98,7 +98,7 @@ def peer_certificate(response: "httpx.Response") -> PeerCertificate:
     from cryptography import x509
 
     connection = response.extensions["network_stream"].get_extra_info("ssl_object")
-    shown = x509.load_der_x509_certificate(connection.getpeercert(binary_form=True))
+    shown = x509.load_der_x509_certificate(connection.getpeercert(True))
     return PeerCertificate(
         subject=shown.subject.rfc4514_string()[:100],
         issuer=shown.issuer.rfc4514_string()[:100],
