@@ -128,6 +128,7 @@ def test_the_page_holds_a_row_a_variant(files: Path, finished: tuple[Path, dict[
     assert "| one-by-one | failed |" in page
 
 
+@pytest.mark.long
 def test_a_killed_ablation_goes_on_to_the_same_figures(
     files: Path, finished: tuple[Path, dict[str, Any]]
 ) -> None:

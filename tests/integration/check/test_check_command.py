@@ -43,6 +43,7 @@ def test_a_federation_folder_names_its_sites(hospitals: Any) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.long
 def test_what_a_killed_check_left_is_swept_by_the_next(
     site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

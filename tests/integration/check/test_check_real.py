@@ -64,7 +64,11 @@ HOSPITALS = (
 )
 
 
-@pytest.mark.parametrize("hospital", HOSPITALS, ids=lambda hospital: hospital.folder)
+@pytest.mark.parametrize(
+    "hospital",
+    [HOSPITALS[0], *(pytest.param(other, marks=pytest.mark.long) for other in HOSPITALS[1:])],
+    ids=lambda hospital: hospital.folder,
+)
 def test_from_the_hospitals_tables_to_ready(hospital: Hospital, tmp_path: Path) -> None:
     source, records = _source(hospital.folder), tmp_path / "records"
     site, task = records / hospital.site, hospital.task
