@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 
-def write_private(file: Path, content: bytes) -> None:
-    """Replace `file`; it is on the disk, and so is its name, when this returns.
+def write_private(file: Path, *content: bytes | memoryview) -> None:
+    """Replace `file` by these bytes, one part after the other, without joining them in memory;
+    it is on the disk, and so is its name, when this returns.
 
     One process at a time: what a killed one left half written is written over.
 
@@ -18,7 +19,8 @@ def write_private(file: Path, content: bytes) -> None:
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as stream:
-            stream.write(content)
+            for part in content:
+                stream.write(part)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(file)

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from fedehr_server.phases.evaluation_checks import EvaluationChecks
 from fedehr_server.phases.evaluation_summary import EvaluationSummary
 from fedehr_server.phases.site_name import check_site_name
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
+from fedehr_shared.metrics.evaluation_checks import EvaluationChecks
 from fedehr_shared.wire.payload import Payload
 from fedehr_shared.wire.reports import EvaluationReport
 

@@ -77,7 +77,8 @@ def test_nothing_is_left_of_them_and_everything_of_the_others(
         assert left == after[name] if left.num_rows else name not in after
     assert 1 <= sum(name.startswith("data/") for name in changed) <= 4  # of twelve
     assert sorted(work.iterdir()) == [
-        work / ".tokens-x1", work / "audit.head", work / "audit.jsonl", work / "ledger", work / "vocabulary.json"
+        work / ".tokens-x1", work / "audit.head", work / "audit.jsonl", work / "ledger",
+        work / "vocabulary.json",
     ]  # fmt: skip
     assert list((work / ".tokens-x1").iterdir()) == []
 

@@ -54,6 +54,19 @@ def unpack_block(data: memoryview, num_elements: int, width: int) -> tuple[Bytes
     return _joined(planes), at
 
 
+def require_canonical(block: Bytes, width: int, stored: memoryview) -> None:
+    """Compare a block's planes with those that `pack_block` makes of it.
+
+    Raises:
+        UnfitTensorError: they differ: a frame can hold more than what it unpacks to.
+    """
+    at = 0
+    for part in pack_block(block, width):
+        if stored[at : at + len(part)] != part:
+            raise UnfitTensorError("is packed in another way than by fedehr")
+        at += len(part)
+
+
 def _split(block: Bytes, width: int) -> Iterator[Bytes]:
     """Whole elements shifted: a third of what copying every other byte costs."""
     if width == 1:

@@ -6,7 +6,7 @@ what goes in and what comes out a few megabytes are needed, whatever the model's
 
 import io
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +23,7 @@ from fedehr_shared.wire.codec.conversion import (
     require_finite,
 )
 from fedehr_shared.wire.codec.entry import Entry
-from fedehr_shared.wire.codec.planes import pack_block, unpack_block
+from fedehr_shared.wire.codec.planes import pack_block, require_canonical, unpack_block
 from fedehr_shared.wire.codec.table import check_expected, may_expand, pack_table, unpack_table
 
 
@@ -103,15 +103,29 @@ def each_decoded(
     view = memoryview(data).toreadonly().cast("B")
     entries, at = unpack_table(view)
     check_expected(entries, shapes, dtype)
-    for entry in entries:
-        body = view[at : at + entry.num_stored_bytes]
-        at += entry.num_stored_bytes
-        if zlib.crc32(body) != entry.checksum:
-            raise WireError(f"the checksum of tensor {entry.name} is wrong. It was not used.")
-        try:
-            yield entry.name, _read(entry, body)
-        except UnfitTensorError as error:
-            raise WireError(f"tensor {entry.name} {error}. It was not used.") from error
+    for entry, body in _bodies(view, entries, at):
+        whole = np.empty(entry.num_elements, np.float32)
+        for _ in _blocks(entry, body, whole):
+            pass
+        yield entry.name, whole.reshape(entry.shape)
+
+
+def decoded_blocks(data: bytes | memoryview) -> Iterator[Floats]:
+    """Decode a record block by block; no more than a block is held, whatever the record's size.
+
+    Besides, it must be packed as `encode` packs: beside the numbers its bytes say nothing.
+
+    Yields:
+        The elements of one tensor after the other, flat, each block valid until the next.
+
+    Raises:
+        WireError: the record is corrupt, cut off, too long or packed in another way, or holds NaN
+            or infinity.
+    """
+    view = memoryview(data).toreadonly().cast("B")
+    entries, at = unpack_table(view)
+    for entry, body in _bodies(view, entries, at):
+        yield from _blocks(entry, body, None)
 
 
 def _write(
@@ -158,23 +172,52 @@ def _parts(writer: Writer, entry: Entry) -> Iterator[bytes | memoryview]:
             yield block.data
 
 
-def _read(entry: Entry, body: memoryview) -> NDArray[np.float32]:
-    """A tensor from its body."""
+def _bodies(
+    view: memoryview, entries: Sequence[Entry], at: int
+) -> Iterator[tuple[Entry, memoryview]]:
+    """Each tensor's body, whose checksum is right; what is wrong with its reading is told by its
+    name."""
+    for entry in entries:
+        body = view[at : at + entry.num_stored_bytes]
+        at += entry.num_stored_bytes
+        if zlib.crc32(body) != entry.checksum:
+            raise WireError(f"the checksum of tensor {entry.name} is wrong. It was not used.")
+        yield entry, body
+
+
+def _blocks(entry: Entry, body: memoryview, whole: Floats | None) -> Iterator[Floats]:
+    """A tensor's blocks, in `whole`, or each in the same memory and looked at more closely.
+
+    Raises:
+        WireError: the body is none of such a tensor.
+    """
+    try:
+        yield from _read(entry, body, whole)
+    except UnfitTensorError as error:
+        raise WireError(f"tensor {entry.name} {error}. It was not used.") from error
+
+
+def _read(entry: Entry, body: memoryview, whole: Floats | None) -> Iterator[Floats]:
     conversion, num_elements = entry.conversion, entry.num_elements
     at = conversion.num_prefix_bytes(num_elements)
     if len(body) < at:
         raise UnfitTensorError("ends too early")
     reader = conversion.reader(bytes(body[:at]), num_elements)
-    decoded = np.empty(num_elements, np.float32)
+    is_close = whole is None
+    out_of = np.empty(min(num_elements, BLOCK_ELEMENTS), np.float32) if whole is None else whole
     for first in range(0, num_elements, BLOCK_ELEMENTS):
-        out = decoded[first : first + BLOCK_ELEMENTS]
-        block, taken = _block(entry, body[at:], out.size)
+        size = min(BLOCK_ELEMENTS, num_elements - first)
+        begin = 0 if is_close else first
+        out = out_of[begin : begin + size]
+        block, taken = _block(entry, body[at:], size)
+        if is_close and entry.is_packed:
+            require_canonical(block, entry.conversion.width, body[at : at + taken])
         at += taken
         reader.block(block, first, out)
         require_finite(out)
+        yield out
     if at != len(body):
         raise UnfitTensorError("has bytes that belong to nothing")
-    return decoded.reshape(entry.shape)
 
 
 def _block(entry: Entry, data: memoryview, num_elements: int) -> tuple[Bytes, int]:
