@@ -4,7 +4,18 @@ from typing import NoReturn
 
 import typer
 
-from fedehr_client.cli import budget, check, doctor, erase, init, labels, node, records, train
+from fedehr_client.cli import (
+    budget,
+    check,
+    doctor,
+    erase,
+    init,
+    labels,
+    node,
+    records,
+    studies,
+    train,
+)
 from fedehr_shared.console import run_program
 
 app = typer.Typer(
@@ -31,6 +42,7 @@ app.add_typer(init.app)
 app.add_typer(doctor.app)
 app.add_typer(node.app)
 app.add_typer(erase.app)
+app.add_typer(studies.app)
 app.add_typer(budget.app)
 
 

@@ -41,6 +41,18 @@ class ContractStore:
         require_for_site(contract, config.site.name)
         return contract
 
+    def faults(self, known: KnownStudy) -> tuple[str, ...]:
+        """Why a contract does not hold here and now; nothing where it does.
+
+        Raises:
+            ConfigError: the site file or the authority's certificate cannot be read.
+        """
+        try:
+            self.verified(known.signed)
+        except ContractError as error:
+            return (str(error),)
+        return ()
+
     def receive(self, signed: SignedContract) -> KnownStudy:
         """Keep a contract for a person to decide about; what is known stays as it was decided.
 
