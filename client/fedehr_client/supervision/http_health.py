@@ -68,6 +68,7 @@ def port_taken(setting: str, port: int, error: OSError | RuntimeError) -> Networ
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 64
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A peer that went away is nothing to report."""

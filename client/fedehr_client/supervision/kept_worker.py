@@ -48,8 +48,8 @@ class KeptWorker:
         """Start it where it is due.
 
         Returns:
-            Whether it ended by itself, perhaps with a task in its hands: the SuperNode would
-            wait for the answer for ever.
+            Whether it ended by itself after it had asked for work, so perhaps with a task in its
+            hands: the SuperNode would wait for the answer for ever.
         """
         if self._process is not None and self.pid is None:
             return self._bury()
@@ -63,9 +63,7 @@ class KeptWorker:
     def is_polling(self, within_seconds: float) -> bool:
         """Whether it has asked for work lately, or has some."""
         work = read_work(self._node.state)
-        if self.pid is None or self.started is None or work["polled"] is None:
-            return False
-        if work["polled"] < self.started:
+        if self.pid is None or not self._has_asked():
             return False
         return work["task"] is not None or time.time() - work["polled"] <= within_seconds
 
@@ -98,6 +96,9 @@ class KeptWorker:
         log.warning(
             "the worker ended by itself (status %s); starting it again in %.0f s", status, seconds
         )
-        work = read_work(self._node.state)
-        was_idle = (work["polled"] or 0.0) > (self.started or 0.0) and work["task"] is None
-        return not was_idle
+        return self._has_asked()
+
+    def _has_asked(self) -> bool:
+        """Whether the present or last worker ever asked for work."""
+        polled = read_work(self._node.state)["polled"]
+        return self.started is not None and polled is not None and polled >= self.started

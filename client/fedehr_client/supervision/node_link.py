@@ -104,6 +104,7 @@ class NodeLink:
         """End the SuperNode and start it anew at once."""
         log.warning("restarting the SuperNode: %s", reason)
         self._end_process()
+        self.state = LinkState.JOINING
         self._begin_rest(0.0)
 
     def stop(self) -> int:

@@ -156,7 +156,7 @@ class Supervisor:
         state, reason = self._health.state
         is_new = state != self._state
         if is_new:
-            log.info("%s%s", state, f": {reason}" if reason else "")
+            log.info("%s", state)
             self._state, self._since = state, _now()
         is_ready = self._health.why_unready() is None
         self._grpc.tell(is_ready=is_ready)
