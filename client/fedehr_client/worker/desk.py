@@ -1,0 +1,200 @@
+"""`Desk`: answers one request of any shape; what leaves has passed the gate and the outbox.
+
+It never raises what a request could cause, but `TaskLostError` when the request is gone.
+"""
+
+import logging
+import traceback
+from collections.abc import Callable
+
+from fedehr_client.audit import events
+from fedehr_client.audit.log import Audit
+from fedehr_client.child.study_children import StudyChildren
+from fedehr_client.contracts.admitted import Admitted
+from fedehr_client.contracts.gate import ContractGate
+from fedehr_client.contracts.refusals import Refusals, RefusedRequest
+from fedehr_client.contracts.store import ContractStore
+from fedehr_client.engine.errors import TaskLostError
+from fedehr_client.engine.task import Task
+from fedehr_client.node.folder import NodeFolder
+from fedehr_client.outbox.answer_check import is_error
+from fedehr_client.outbox.outbox import Outbox
+from fedehr_client.supervision.availability import Availability
+from fedehr_client.worker.answer import Answer
+from fedehr_client.worker.why_stop import WhyStop
+from fedehr_shared.contract.requests import (
+    End,
+    EndAnswer,
+    Proposal,
+    ProposalAnswer,
+    kind_of,
+    without_contract,
+)
+from fedehr_shared.errors import BusyError, ContractError, FedehrError
+from fedehr_shared.wire.payload import Payload
+
+log = logging.getLogger("fedehr.client")
+
+UNTRIED_CODES = frozenset(
+    {"not_approved", "held", "busy", "contract_missing", "vocabulary_missing", "base_missing"}
+)
+"""The coordinator asks again, and no attempt is used up by them."""
+
+
+class Desk:
+    """The desk of one node."""
+
+    def __init__(self, node: NodeFolder, why_end: Callable[[], str | None]) -> None:
+        """Start nothing yet.
+
+        Args:
+            node: whose contracts, outbox and site file count.
+            why_end: says so when the worker is to end.
+
+        Raises:
+            ConfigError: the site file is missing or wrong.
+        """
+        config = node.config()
+        self._site = config.site.name
+        self._audit = Audit(node.audit_file)
+        self._store = ContractStore(node)
+        self._gate = ContractGate(node)
+        self._outbox = Outbox(node)
+        self._refusals = Refusals(self._audit)
+        self._availability = Availability(node)
+        self._why_end = why_end
+        self._children = StudyChildren(
+            node.site_file, config.limits, node.path / "logs" / "child.log"
+        )
+
+    def answer(self, task: Task, on_kind: Callable[[str], None] = lambda _kind: None) -> Answer:
+        """Answer a request, by an error if need be.
+
+        `on_kind` is told what it is before it is worked on.
+
+        Raises:
+            TaskLostError: the SuperNode took it back before it was read.
+        """
+        kind = ""
+        try:
+            request = task.request()
+            kind = kind_of(request)
+            on_kind(kind)
+            if kind == "proposal":
+                return self._propose(request)
+            if kind == "end":
+                return self._end(request, task.run_id)
+            return self._work(request, task)
+        except TaskLostError:
+            raise
+        except Exception as error:
+            return self._failure(error, kind)
+
+    def close(self) -> None:
+        """End the processes that compute."""
+        self._children.close()
+
+    def _propose(self, request: Payload) -> Answer:
+        proposal = Proposal.from_payload(request)
+        try:
+            known = self._store.receive(proposal.signed)
+        except FedehrError as error:
+            self._refusals.record(RefusedRequest("proposal"), error)
+            raise
+        answer = ProposalAnswer(self._site, known.told_state)
+        said = f"proposal of {known.study.name} answered: {answer.state}"
+        return Answer(self._outbox.seal_notice(known.digest, answer.to_payload()), said)
+
+    def _end(self, request: Payload, run_id: int) -> Answer:
+        end = End.from_payload(request)
+        known = self._store.find(end.contract_digest)
+        if known is None or all(run.run_id != run_id for run in known.runs):
+            error = ContractError("the end of a run that this site does not know was told.")
+            told = RefusedRequest("end", contract=end.contract_digest, run_id=run_id)
+            self._refusals.record(told, error)
+            raise error
+        self._outbox.acknowledge(end.contract_digest)
+        self._children.forget(known.study.digest)
+        events.study_ended(self._audit, contract=end.contract_digest, model=end.model_digest)
+        notice = self._outbox.seal_notice(known.digest, EndAnswer(self._site).to_payload())
+        return Answer(notice, f"end of {known.study.name} noted")
+
+    def _work(self, request: Payload, task: Task) -> Answer:
+        if (reason := self._why_not_now()) is not None:
+            raise BusyError(reason)
+        admitted = self._gate.admit(request, task.run_id, task.bundle_sha256)
+        try:
+            kept = self._outbox.kept(admitted)
+            if kept is not None:
+                return self._round(admitted, kept, "answered from what was kept")
+            return self._computed(admitted, request)
+        except Exception as error:
+            return self._failed_round(admitted, error)
+
+    def _computed(self, admitted: Admitted, request: Payload) -> Answer:
+        events.round_asked(
+            self._audit,
+            contract=admitted.contract_digest,
+            work=admitted.work_id,
+            run_id=admitted.run_id,
+            request=admitted.request_digest,
+        )
+        log.info("%s begins", _name(admitted))
+        asked = without_contract(request)
+        why_stop = WhyStop(self._why_not_now, lambda: self._gate.why_stopped(admitted))
+        computed = self._children.answer(admitted.study.digest, asked, why_stop)
+        if (reason := self._gate.why_stopped(admitted)) is not None:
+            raise ContractError(f"the answer was computed and does not leave: {reason}")
+        sealed = self._outbox.seal(admitted, computed)
+        if is_error(sealed):
+            return self._error(admitted, sealed)
+        return self._round(admitted, sealed, "answered")
+
+    def _round(self, admitted: Admitted, payload: Payload, said: str) -> Answer:
+        def on_sent() -> None:
+            self._outbox.sent(admitted)
+            self._gate.answered(admitted)
+
+        said = f"{_name(admitted)} {said}"
+        return Answer(payload, said, admitted.work_id, admitted.study.name, on_sent=on_sent)
+
+    def _failed_round(self, admitted: Admitted, error: Exception) -> Answer:
+        _log_places(error)
+        payload = self._outbox.seal_error(
+            error, contract_digest=admitted.contract_digest, work_id=admitted.work_id
+        )
+        return self._error(admitted, payload)
+
+    def _error(self, admitted: Admitted, payload: Payload) -> Answer:
+        code = payload.text("error", "code")
+
+        def on_sent() -> None:
+            if code not in UNTRIED_CODES:
+                contract, work_id = admitted.contract_digest, admitted.work_id
+                events.round_refused(self._audit, contract=contract, work=work_id, code=code)
+                self._gate.failed(admitted)
+
+        said = f"{_name(admitted)} answered by the error '{code}'"
+        return Answer(payload, said, error_code=code, on_sent=on_sent)
+
+    def _failure(self, error: Exception, kind: str) -> Answer:
+        _log_places(error)
+        payload = self._outbox.seal_error(error)
+        code = payload.text("error", "code")
+        said = f"{kind or 'a request of no known kind'} answered by the error '{code}'"
+        return Answer(payload, said, error_code=code)
+
+    def _why_not_now(self) -> str | None:
+        return self._why_end() or self._availability.why_busy()
+
+
+def _name(admitted: Admitted) -> str:
+    work_id = admitted.work_id
+    return f"{admitted.study.name} {work_id.phase}/{work_id.round}/{work_id.attempt}"
+
+
+def _log_places(error: Exception) -> None:
+    """Where an exception comes from that nobody foresaw; its text may quote a record."""
+    if not isinstance(error, FedehrError):
+        places = "".join(traceback.format_tb(error.__traceback__))
+        log.error("%s at\n%s", type(error).__name__, places)
