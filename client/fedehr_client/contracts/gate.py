@@ -87,6 +87,21 @@ class ContractGate:
             self._refusals.record(told, error)
             raise
 
+    def why_stopped(self, admitted: Admitted) -> str | None:
+        """Why work that was admitted may not go on, nor its answer leave; None where it may.
+
+        An approval can be revoked, and a deadline pass, while a round is computed.
+        """
+        try:
+            known = self._store.find(admitted.contract_digest)
+            if known is None:
+                return "the study's contract was removed"
+            _require_approved(known)
+            known.contract.require_in_time(datetime.now(UTC))
+        except FedehrError as error:
+            return str(error)
+        return None
+
     def answered(self, admitted: Admitted) -> None:
         """Write down that the answer to a round has left.
 
