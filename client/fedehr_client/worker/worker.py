@@ -68,7 +68,7 @@ class Worker:
             answer.on_sent()
         except FedehrError as error:
             # It has left: a full disk must not end the worker now.
-            log.error("what was sent could not be noted: %s", error)
+            log.error("what was sent could not be noted: %s", error)  # noqa: TRY400
 
     def _tell(self, answer: Answer, seconds: float) -> None:
         num_bytes, work_id = answer.payload.num_bytes, answer.work_id

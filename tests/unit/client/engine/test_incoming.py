@@ -1,0 +1,185 @@
+"""A request of any shape becomes a `Payload` or a `WireError`, within memory."""
+
+import hashlib
+import json
+import resource
+from typing import Any
+
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedehr_client.engine.incoming import MAX_INDEX_BYTES, MAX_NUM_PARTS, RequestReader
+from fedehr_client.records import from_records, to_records
+from fedehr_shared.errors import WireError
+from fedehr_shared.wire.payload import Payload
+
+
+def part(kind: str, children: list[str], body: bytes) -> tuple[str, bytes]:
+    content = f"{kind} {','.join(children)} {len(body)}".encode() + b"\0" + body
+    return hashlib.sha256(content).hexdigest(), content
+
+
+class Parts:
+    """A message put together by hand."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+        self.num_pulls = 0
+
+    def add(self, kind: str, children: list[str], body: bytes = b"") -> str:
+        name, content = part(kind, children, body)
+        self.contents[name] = content
+        return name
+
+    def message_of(self, records: dict[str, str]) -> str:
+        body = json.dumps(records).encode()
+        return self.add("Message", [self.add("RecordDict", list(set(records.values())), body)])
+
+    def array(self, chunks: list[str], indices: list[int], stype: str = "fedehr.tensors") -> str:
+        told = {"dtype": "uint8", "shape": [1], "stype": stype, "arraychunk_ids": indices}
+        array = self.add("Array", chunks, json.dumps(told).encode())
+        return self.add("ArrayRecord", [array], json.dumps({"tensors": array}).encode())
+
+    def pull(self, name: str) -> bytes:
+        self.num_pulls += 1
+        return self.contents[name]
+
+    def read(self, message: str, max_bytes: int = 2**30) -> Payload:
+        return RequestReader(self.pull, max_bytes).read(message)
+
+
+def parts_of(records: RecordDict) -> tuple[Parts, str]:
+    from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
+
+    parts = Parts()
+    for name, each in get_all_nested_objects(records).items():
+        parts.contents[name] = each.deflate()
+    return parts, parts.add("Message", [records.object_id])
+
+
+_VALUES = st.one_of(
+    st.booleans(), st.integers(-(2**62), 2**62), st.floats(allow_nan=False), st.text(max_size=20)
+)
+_NAMES = st.text(min_size=1, max_size=8)
+
+
+@given(
+    tensors=st.dictionaries(_NAMES, st.binary(max_size=60), max_size=3),
+    values=st.dictionaries(_NAMES, st.dictionaries(_NAMES, _VALUES, max_size=3), max_size=3),
+)
+def test_what_the_engine_cuts_up_is_put_together(
+    tensors: dict[str, bytes], values: dict[str, Any]
+) -> None:
+    for name in values.keys() & tensors.keys():
+        del tensors[name]
+    payload = Payload(tensors, values)
+    parts, message = parts_of(to_records(payload))
+    assert parts.read(message) == payload == from_records(to_records(payload))
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        RecordDict({"m": MetricRecord({"a": 1.0})}),
+        RecordDict({"c": ConfigRecord({"a": b"bytes"})}),
+        RecordDict({"a": ArrayRecord({"w": Array("float32", (1,), "numpy.ndarray", b"abcd")})}),
+        RecordDict({"a": ArrayRecord({})}),
+    ],
+    ids=["metrics", "raw bytes", "numpy", "no array"],
+)
+def test_records_that_fedehr_does_not_send_are_refused(records: RecordDict) -> None:
+    parts, message = parts_of(records)
+    with pytest.raises(WireError):
+        parts.read(message)
+
+
+def test_a_chunk_named_without_end_is_refused_before_it_is_made() -> None:
+    parts = Parts()
+    chunk = parts.add("ArrayChunk", [], bytes(5 * 2**20))
+    message = parts.message_of({"model": parts.array([chunk], [0] * 100_000)})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(WireError, match="larger"):
+        parts.read(message, max_bytes=64 * 2**20)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    assert grown < 150 * 2**20
+
+
+def test_a_chunk_may_be_named_twice() -> None:
+    parts = Parts()
+    chunks = [parts.add("ArrayChunk", [], b"a\0b"), parts.add("ArrayChunk", [], b"c")]
+    message = parts.message_of({"model": parts.array(chunks, [0, 1, 0])})
+    assert parts.read(message).tensors == {"model": b"a\0bca\0b"}
+    assert parts.num_pulls == 6, "each part is pulled once"
+
+
+def test_a_request_above_the_limit_is_refused() -> None:
+    parts = Parts()
+    chunk = parts.add("ArrayChunk", [], bytes(1_000_000))
+    message = parts.message_of({"model": parts.array([chunk], [0])})
+    assert parts.read(message, max_bytes=1_001_000).tensors["model"] == bytes(1_000_000)
+    with pytest.raises(WireError, match="larger than 999"):
+        parts.read(message, max_bytes=999_999)
+
+
+def test_too_many_parts_are_refused() -> None:
+    parts = Parts()
+    records = {str(i): parts.add("ConfigRecord", [], b"") for i in range(3)}
+    chunks = [parts.add("ArrayChunk", [], str(i).encode()) for i in range(MAX_NUM_PARTS)]
+    record = parts.array(chunks, list(range(MAX_NUM_PARTS)))
+    with pytest.raises(WireError, match=r"parts|larger"):
+        parts.read(parts.message_of({**records, "model": record}))
+    assert parts.num_pulls <= MAX_NUM_PARTS
+
+
+def test_a_long_index_is_refused() -> None:
+    parts = Parts()
+    record = parts.array([parts.add("ArrayChunk", [], b"")], [0] * MAX_INDEX_BYTES)
+    with pytest.raises(WireError, match="larger"):
+        parts.read(parts.message_of({"model": record}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("Message", b""),
+        ("RecordDict", b"[" * 100_000),
+        ("RecordDict", b'{"a": "missing"}'),
+        ("Array", b"{}"),
+        ("Nothing", b""),
+        ("ConfigRecord", b"\xff\xff\xff"),
+    ],
+)
+def test_parts_in_wrong_places_are_refused(kind: str, body: bytes) -> None:
+    parts = Parts()
+    inner = parts.add(kind, [], body)
+    for message in (
+        inner,
+        parts.add("Message", [inner]),
+        parts.message_of({"work": inner}),
+        parts.message_of({"work": parts.add("ArrayRecord", [inner], b'{"tensors": "x"}')}),
+        parts.add("Message", [inner, inner]),
+    ):
+        with pytest.raises(WireError):
+            parts.read(message)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_damage_anywhere_is_a_wire_error_or_another_payload(data: st.DataObject) -> None:
+    payload = Payload(
+        {"model": b"\x01\x02\x03" * 9}, {"work": {"work_id": "a/b/1/1", "numbers": [1, 2, 3]}}
+    )
+    parts, message = parts_of(to_records(payload))
+    name = data.draw(st.sampled_from(sorted(parts.contents)))
+    content = bytearray(parts.contents[name])
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place] = data.draw(st.integers(0, 255))
+    parts.contents[name] = bytes(content)
+    try:
+        read = parts.read(message)
+    except WireError:
+        return
+    assert isinstance(read, Payload)
