@@ -127,8 +127,9 @@ class Supervisor:
             except (OSError, DataError) as error:
                 log.error("%s; trying again", error)  # noqa: TRY400 - the reason is enough
                 self._not_before = time.monotonic() + DISK_SECONDS
-        self._tell()
+        # First: whoever reads "waiting" must be able to rely on a node that stays.
         self._require_joinable()
+        self._tell()
         if time.monotonic() - self._rotated >= ROTATE_SECONDS:
             self._rotated = time.monotonic()
             self._rotate()
