@@ -1,0 +1,35 @@
+"""`Reserve`: room on the disk for the lines that say that the disk is full."""
+
+import errno
+from pathlib import Path
+
+from fedehr_client.private_file import write_private
+
+_NUM_BYTES = 256 * 1_024
+"""Some 500 lines of `Sendings`."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Reserve:
+    """A file that holds nothing, and goes when its room is needed."""
+
+    def __init__(self, file: Path) -> None:
+        """Nothing is written yet."""
+        self._file = file
+
+    def fill(self) -> None:
+        """Write the file where there is none.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        if not self._file.exists():
+            # No zeros: a file system may keep these without giving them room.
+            write_private(self._file, b"\x5a" * _NUM_BYTES)
+
+    def give_up(self, error: OSError) -> bool:
+        """Make room after an error; whether there was any to make."""
+        if error.errno not in _FULL or not self._file.exists():
+            return False
+        self._file.unlink()
+        return True
