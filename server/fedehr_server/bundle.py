@@ -1,10 +1,15 @@
 """The Flower bundle: one `pyproject.toml` that names the installed apps, and no code."""
 
+import hashlib
 import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 
 from fedehr_shared.errors import ConfigError
+from fedehr_shared.processes import engine_environment, engine_program
 
+_BUILD_SECONDS = 120.0
 _IN_WHEEL = Path(__file__).parent / "bundle" / "pyproject.toml"
 _IN_REPOSITORY = Path(__file__).parents[2] / "deploy" / "flower" / "pyproject.toml"
 
@@ -38,3 +43,33 @@ def copy_bundle(folder: Path, file: Path | None = None) -> Path:
     # The engine packs every file it finds beside it, so nothing else may lie there.
     shutil.copyfile(source, folder / "pyproject.toml")
     return folder
+
+
+def bundle_sha256(file: Path | None = None) -> str:
+    """What the engine will name the bundle by: SHA-256 of the archive that it builds.
+
+    Built by the engine's own command, as a run's is, from the same file: equal bytes, equal digest.
+
+    Args:
+        file: another bundle's `pyproject.toml`; the installed one by default.
+
+    Raises:
+        ConfigError: the installation lacks the bundle, or the engine does not build it.
+    """
+    with tempfile.TemporaryDirectory(prefix="fedehr-bundle-") as alone:
+        folder = copy_bundle(Path(alone) / "bundle", file)
+        done = subprocess.run(
+            [engine_program("flwr"), "build", "--app", str(folder)],
+            cwd=alone,
+            env=engine_environment(FLWR_HOME=str(Path(alone) / "flwr")),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_BUILD_SECONDS,
+            check=False,
+        )
+        built = list(Path(alone).glob("*.fab"))
+        if done.returncode != 0 or len(built) != 1:
+            told = " ".join((done.stderr or done.stdout).split())[-300:]
+            raise ConfigError(f"the engine does not build the bundle {bundle_file()}: {told}")
+        return hashlib.sha256(built[0].read_bytes()).hexdigest()

@@ -52,9 +52,14 @@ def describe_training(event: dict[str, Any]) -> list[str]:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON so that the file is either absent, old or complete."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text so that the file is either absent, old or complete."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     with partial.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(content, indent=2) + "\n")
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

@@ -5,6 +5,7 @@ from typing import Any
 
 from fedehr_server.model_shelf import ModelShelf
 from fedehr_server.progress import ProgressLog, write_json
+from fedehr_server.rounds.agreement import Agreement
 from fedehr_server.rounds.conductor import Conductor
 from fedehr_server.study_run import StudyRun
 from fedehr_server.transport import Transport
@@ -22,6 +23,7 @@ def run_study(
     *,
     shelf: VocabularyShelf | None = None,
     models: ModelShelf | None = None,
+    agreement: Agreement | None = None,
 ) -> dict[str, Any]:
     """Conduct `study` and write into `folder`, `result.json` last.
 
@@ -32,6 +34,7 @@ def run_study(
         num_sites: how many nodes to wait for.
         shelf: where a vocabulary is taken from and kept; without one a study cannot re-use any.
         models: where a pre-trained model is taken from and kept; as `shelf`.
+        agreement: the contract and the sites' names; a simulation has none.
 
     Returns:
         The content of `result.json`.
@@ -47,7 +50,7 @@ def run_study(
     (folder / "study.json").write_text(study.to_json() + "\n", encoding="utf-8")
     log = ProgressLog(folder)
     run = StudyRun(study, folder, log, shelf, models)
-    conductor = Conductor(study, run, transport, log, num_sites)
+    conductor = Conductor(study, run, transport, log, num_sites, agreement=agreement)
     try:
         conductor.conduct()
     except FedehrError as error:
@@ -71,6 +74,8 @@ def _result(
         "exit_code": 0 if error is None else error.exit_code,
         "message": "" if error is None else str(error),
         "study_digest": study.digest,
+        "contract": conductor.contract_digest,
+        "num_bound": len(conductor.bound),
         "sites": run.sites,
         "missing": run.missing,
         "back_off": run.back_off,

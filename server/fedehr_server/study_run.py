@@ -27,6 +27,7 @@ from fedehr_server.training_record import TrainingRecord
 from fedehr_server.vocabulary_shelf import VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import WireError
+from fedehr_shared.model.digest import digest_of
 from fedehr_shared.model.heads.task_parts import TaskParts
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_shared.wire.codec.rounding import rounded
@@ -94,6 +95,16 @@ class StudyRun:
     def training_privacy(self) -> dict[str, Any]:
         """What training has cost each unit so far; empty without noise."""
         return self._privacy.summary(self.training.summary)
+
+    @property
+    def num_tokens(self) -> int:
+        """Of the vocabulary; 0 before there is one."""
+        return 0 if self._vocabulary is None else self._vocabulary.num_tokens
+
+    @property
+    def model_digest(self) -> str:
+        """Of all weights as they stand; empty before there are any."""
+        return "" if self._state is None else digest_of(self._state.all_weights)
 
     @property
     def base_digest(self) -> str:

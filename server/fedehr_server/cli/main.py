@@ -6,10 +6,12 @@ import typer
 
 from fedehr_server.cli import (
     adapters,
+    contract,
     coordinator,
     evaluation,
     model,
     privacy,
+    propose,
     site,
     submit,
     vocabulary,
@@ -31,6 +33,8 @@ def _root() -> None:
 
 
 app.add_typer(coordinator.app)
+app.add_typer(contract.app)
+app.add_typer(propose.app)
 app.add_typer(submit.app)
 app.add_typer(site.app, name="site")
 app.add_typer(vocabulary.app, name="vocabulary")

@@ -18,6 +18,10 @@ def submit(  # noqa: PLR0917 - a command line's parameters
         int | None,
         typer.Option(min=1, help="Sites to wait for; left out, all that are registered."),
     ] = None,
+    contract: Annotated[
+        str | None,
+        typer.Option(help="A contract's digest; left out, the study's newest, or a new one."),
+    ] = None,
     run: Annotated[str | None, typer.Option(help="The run's name.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end.")] = True,
     timeout: Annotated[
@@ -25,15 +29,23 @@ def submit(  # noqa: PLR0917 - a command line's parameters
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Run a study over the connected sites; the exit code is the run's."""
+    """Run a study over the connected sites; the exit code is the run's.
+
+    The run is under a signed contract, which each site must approve.
+    """
     from fedehr_server.network.coordinator import open_coordinator
     from fedehr_server.network.display import ProgressDisplay
+    from fedehr_server.network.proposal import contract_named
     from fedehr_server.network.submission import submit as submit_study
     from fedehr_server.network.submission import watch
     from fedehr_shared.config.study import StudyConfig
 
     coordinator = open_coordinator(folder)
-    submission = submit_study(coordinator, StudyConfig.load(study), run, num_sites)
+    read = StudyConfig.load(study)
+    chosen, is_new = contract_named(coordinator, read, contract)
+    told = "signed a new contract, which each site must approve" if is_new else "contract"
+    err.print(f"{told}: {chosen.digest}", soft_wrap=True)
+    submission = submit_study(coordinator, read, run, num_sites, contract=chosen)
     err.print(f"run {submission.run} waits for {submission.num_sites} site(s)", soft_wrap=True)
     if not wait:
         out.print(f"next: fedehr-server status {folder}", soft_wrap=True)

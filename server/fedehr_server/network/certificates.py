@@ -1,4 +1,5 @@
-"""A private certificate authority and the coordinator's server certificate (EC P-256).
+"""A private certificate authority, the coordinator's server certificate (EC P-256), and the
+certificate of its signer of contracts (Ed25519).
 
 Hospitals trust the authority's certificate and nothing else. Private keys are readable by
 their owner only.
@@ -11,19 +12,21 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from fedehr_shared.contract.signer_certificate import SIGNS_CONTRACTS
 from fedehr_shared.errors import ConfigError
 
 AUTHORITY_DAYS = 3_650
 SERVER_DAYS = 825
+SIGNER_DAYS = 825
 LOCAL_NAMES = ("localhost", "127.0.0.1")
 """Names under which proxy and programs on the same machine reach the SuperLink."""
 
 
 def create_certificates(folder: Path, host: str) -> None:
-    """Write `ca.crt`, `ca.key`, `server.crt` and `server.key` into `folder`.
+    """Write `ca`, `server` and `signer`, each a `.crt` and a `.key`, into `folder`.
 
     The server certificate is valid for `host` (a DNS name or an address) and `LOCAL_NAMES`.
 
@@ -39,6 +42,41 @@ def create_certificates(folder: Path, host: str) -> None:
     write_private(folder / "server.key", _key_bytes(server_key))
     (folder / "ca.crt").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
     (folder / "server.crt").write_bytes(server.public_bytes(serialization.Encoding.PEM))
+    create_signer(folder)
+
+
+def create_signer(folder: Path) -> None:
+    """Give `folder` a new certificate of the signer, for its key; and that, if it has none.
+
+    Raises:
+        ConfigError: the authority's key is missing, damaged or another's.
+    """
+    key_file = folder / "signer.key"
+    try:
+        if not key_file.exists():
+            write_private(key_file, _key_bytes(ed25519.Ed25519PrivateKey.generate()))
+        key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+        authority_key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+        authority = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{folder} lacks a key or a certificate that contracts are signed with, or it is "
+            "damaged. Restore the folder's ca.key, ca.crt and signer.key."
+        ) from error
+    is_pair = authority_key.public_key() == authority.public_key()
+    if not (
+        isinstance(key, ed25519.Ed25519PrivateKey)
+        and isinstance(authority_key, ec.EllipticCurvePrivateKey)
+        and is_pair
+    ):
+        raise ConfigError(
+            f"the keys in {folder} are not those of its certificates. Restore ca.key, ca.crt and "
+            "signer.key."
+        )
+    signer = _signer_certificate(key, authority_key, authority)
+    partial = folder / f".signer.crt.{os.getpid()}"
+    partial.write_bytes(signer.public_bytes(serialization.Encoding.PEM))
+    partial.replace(folder / "signer.crt")
 
 
 def require_host(host: str) -> None:
@@ -121,8 +159,30 @@ def _server_certificate(
     )
 
 
+def _signer_certificate(
+    key: ed25519.Ed25519PrivateKey,
+    authority_key: ec.EllipticCurvePrivateKey,
+    authority: x509.Certificate,
+) -> x509.Certificate:
+    issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
+    # Critical: what does not know this purpose must not take the certificate for another.
+    purpose = x509.ExtendedKeyUsage([x509.ObjectIdentifier(SIGNS_CONTRACTS)])
+    subject = _subject("fedehr contract signer")
+    return (
+        _draft(subject, authority.subject, key.public_key(), SIGNER_DAYS)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(digital_signature=True), critical=True)
+        .add_extension(purpose, critical=True)
+        .add_extension(issuer_key, critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
+
+
 def _draft(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, num_days: int
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey,
+    num_days: int,
 ) -> x509.CertificateBuilder:
     # Clocks of hospitals differ a little; a certificate of tomorrow would be refused.
     start = datetime.now(UTC) - timedelta(days=1)
@@ -158,7 +218,7 @@ def _key_usage(
     )
 
 
-def _key_bytes(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _key_bytes(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

@@ -2,9 +2,10 @@
 
 DIR/coordinator.toml   host and ports (`CoordinatorConfig`)
 DIR/nginx.conf         the proxy in front
-DIR/pki/               certificate authority and server certificate
+DIR/pki/               certificate authority, server certificate, signer of contracts
 DIR/sites/             one file a registered site
 DIR/studies/           <digest>.json, every study ever submitted
+DIR/contracts/         <digest>.json, every contract ever signed
 DIR/vocabularies/      <digest>.json, every vocabulary agreed on or imported
 DIR/runs/<run>/        progress, checkpoints and result of one run
 DIR/state/             the engine's database and settings, submissions, process records
@@ -84,6 +85,11 @@ class CoordinatorFolder:
     def studies(self) -> Path:
         """Submitted studies, by digest."""
         return self.path / "studies"
+
+    @property
+    def contracts(self) -> Path:
+        """Signed contracts, by digest; an older folder has none."""
+        return self.path / "contracts"
 
     @property
     def runs(self) -> Path:
@@ -172,7 +178,9 @@ def create_coordinator(path: Path, network: CoordinatorNetworkConfig) -> Coordin
     require_host(network.host)
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.path.chmod(0o700)
-    for part in (folder.pki, folder.sites, folder.studies, folder.runs, folder.logs):
+    for part in (folder.pki, folder.sites, folder.studies, folder.contracts):
+        part.mkdir(mode=0o700)
+    for part in (folder.runs, folder.logs):
         part.mkdir(mode=0o700)
     for part in (folder.state, folder.engine_home, folder.submissions, folder.state / "nginx"):
         part.mkdir(mode=0o700)

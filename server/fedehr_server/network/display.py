@@ -1,5 +1,6 @@
 """The progress of a run on the terminal: one line an event, on standard error."""
 
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -7,6 +8,13 @@ from rich.console import Console
 from fedehr_server.progress import describe_training
 
 Event = dict[str, Any]
+
+_STYLES = {"site_error": "red", "not_in_contract": "red", "site_waits": "yellow"}
+_WAITS = {
+    "not_approved": "nobody there has approved the study yet (fedehr-client approve)",
+    "held": "its answer waits for a person to release it (fedehr-client outbox)",
+    "busy": "it does not work now (paused, its hours, its GPU or its bytes)",
+}
 
 
 class ProgressDisplay:
@@ -18,7 +26,7 @@ class ProgressDisplay:
     def show(self, event: Event) -> None:
         """Print one line for `event`, an entry of `progress.jsonl`."""
         text = describe_event(event)
-        style = "red" if event.get("event") == "site_error" else None
+        style = _STYLES.get(str(event.get("event")))
         self._console.print(text, style=style, markup=False, soft_wrap=True)
 
 
@@ -33,9 +41,29 @@ def describe_event(event: Event) -> str:
         return f"{clock}  {_describe_round(event)}"
     if kind == "phase":
         return f"{clock}  {event.get('phase')}: {event.get('num_rounds')} round(s)"
-    if kind == "site_error":
-        return f"{clock}  {event.get('phase')}: a site answered with an error"
+    if kind in _OF_SITES:
+        return f"{clock}  {_OF_SITES[kind](event)}"
     return f"{clock}  {kind}"
+
+
+def _describe_error(event: Event) -> str:
+    reason = f": {event['reason']}" if event.get("reason") else ""
+    reference = f" (reference {event['reference']})" if event.get("reference") else ""
+    site, code = event.get("site"), event.get("code")
+    return f"{event.get('phase')}: {site} answered with an error, {code}{reference}{reason}"
+
+
+def _describe_wait(event: Event) -> str:
+    why = _WAITS.get(str(event.get("code")), str(event.get("code")))
+    return f"{event.get('phase')}: waiting for {event.get('site')}: {why}"
+
+
+_OF_SITES: dict[object, Callable[[Event], str]] = {
+    "site_error": _describe_error,
+    "site_waits": _describe_wait,
+    "not_in_contract": lambda event: f"{event.get('site')} is not in the contract: not asked",
+    "ended_at_sites": lambda event: f"told of the end: {', '.join(event.get('sites') or ['none'])}",
+}
 
 
 def _describe_round(event: Event) -> str:

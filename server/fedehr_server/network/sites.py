@@ -78,6 +78,10 @@ class SiteRegister:
             for site in sites
         ]
 
+    def names(self) -> list[str]:
+        """The sites' names, in order; the SuperLink is not asked."""
+        return sorted(site.name for site in self._kept())
+
     def _register(self, name: str, public_key: Path) -> str:
         try:
             return self._control.register(public_key, name)

@@ -8,8 +8,9 @@ from typing import Any
 from fedehr_server.network.certificates import days_left
 from fedehr_server.network.control import Control
 from fedehr_server.network.coordinator import CoordinatorFolder
+from fedehr_server.network.run_result import read_result
 from fedehr_server.network.sites import SiteRegister
-from fedehr_server.network.submission import ProgressReader, read_result
+from fedehr_server.network.submission import ProgressReader
 from fedehr_server.network.superlink import SuperLink
 
 

@@ -10,7 +10,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,12 @@ from fedehr_server.model_shelf import FOLDER_NAME as MODELS_FOLDER
 from fedehr_server.model_shelf import ModelShelf, reused_model
 from fedehr_server.network.control import Control
 from fedehr_server.network.coordinator import CoordinatorFolder, require_name
+from fedehr_server.network.run_result import read_result
 from fedehr_server.network.sites import SiteRegister
+from fedehr_server.run_order import RunOrder
 from fedehr_server.vocabulary_shelf import FOLDER_NAME, VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.contract.study_contract import StudyContract
 from fedehr_shared.errors import ConfigError, DeadlineError, NetworkError, UsageError
 from fedehr_shared.privacy.study_cost import StudyCost
 
@@ -49,12 +52,21 @@ def submit(
     study: StudyConfig,
     run: str | None = None,
     num_sites: int | None = None,
+    *,
     bundle: Path | None = None,
+    contract: StudyContract | None = None,
 ) -> Submission:
     """Store the study and start a run of it.
 
-    `num_sites` is how many sites the run waits for; left out, all that are registered.
-    `bundle` is another bundle's `pyproject.toml`; left out, the installed one.
+    Args:
+        folder: the coordinator's.
+        study: the study.
+        run: the run's name; left out, made of the study's and the time.
+        num_sites: how many sites the run waits for; left out, those of the contract, or all that
+            are registered.
+        bundle: another bundle's `pyproject.toml`; left out, the installed one.
+        contract: signed and kept; left out, sites are asked without one, and those that run this
+            version refuse.
 
     Raises:
         UsageError: the run's name is taken.
@@ -64,13 +76,38 @@ def submit(
     """
     if run is not None:
         require_name(run)
-    expected = _expected_sites(folder, study, num_sites)
+    expected = _expected_sites(folder, study, num_sites, contract)
     if study.vocabulary.reuse:
         VocabularyShelf(folder.path / FOLDER_NAME).take(study.vocabulary.reuse)
     reused_model(study, ModelShelf(folder.path / MODELS_FOLDER))
     if study.privacy.mechanism != "none":
         StudyCost.of(study)
     name = run or f"{study.name[:40]}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
+    order = RunOrder(study.digest, expected, "" if contract is None else contract.digest)
+    run_id = launch(folder, name, study, order, bundle)
+    return Submission(name, run_id, expected, folder.runs / name)
+
+
+def launch(
+    folder: CoordinatorFolder,
+    name: str,
+    study: StudyConfig,
+    order: RunOrder,
+    bundle: Path | None = None,
+) -> str:
+    """Reserve a run's name, leave its order for the ServerApp, and start it; the engine's id.
+
+    Args:
+        folder: the coordinator's.
+        name: of the run.
+        study: the study.
+        order: what the run is to do.
+        bundle: another bundle's `pyproject.toml`; left out, the installed one.
+
+    Raises:
+        UsageError: the run's name is taken.
+        NetworkError: the SuperLink is down or refused.
+    """
     record = folder.submissions / f"{name}.json"
     try:
         record.touch(mode=0o600, exist_ok=False)
@@ -78,18 +115,18 @@ def submit(
         raise UsageError(f"there is a run {name} already. Choose another --run name.") from error
     try:
         (folder.studies / f"{study.digest}.json").write_text(study.to_json(), encoding="utf-8")
+        order.save(record)
         settings: dict[str, str | int] = {
             "study": study.digest,
             "run": name,
-            "num-sites": expected,
+            "num-sites": order.num_sites,
         }
         run_id = _start(folder, bundle, settings)
     except BaseException:
         record.unlink()
         raise
-    content = {"run_id": run_id, "num_sites": expected, "study": study.digest}
-    record.write_text(json.dumps(content), encoding="utf-8")
-    return Submission(name, run_id, expected, folder.runs / name)
+    replace(order, run_id=run_id).save(record)
+    return run_id
 
 
 def watch(
@@ -154,18 +191,16 @@ class ProgressReader:
         return [json.loads(line) for line in complete.splitlines() if line.strip()]
 
 
-def read_result(run_folder: Path) -> dict[str, Any] | None:
-    """The content of `result.json`, or None while there is none."""
-    try:
-        text = (run_folder / "result.json").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    result: dict[str, Any] = json.loads(text)
-    return result
-
-
-def _expected_sites(folder: CoordinatorFolder, study: StudyConfig, num_sites: int | None) -> int:
-    expected = num_sites if num_sites is not None else len(SiteRegister(folder).sites())
+def _expected_sites(
+    folder: CoordinatorFolder,
+    study: StudyConfig,
+    num_sites: int | None,
+    contract: StudyContract | None,
+) -> int:
+    if num_sites is not None:
+        expected = num_sites
+    else:
+        expected = len(SiteRegister(folder).names() if contract is None else contract.sites)
     if expected < study.federation.min_sites:
         raise ConfigError(
             f"study {study.name} needs {study.federation.min_sites} sites and the run would have "

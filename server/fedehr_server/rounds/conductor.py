@@ -3,6 +3,7 @@
 import time
 
 from fedehr_server.progress import ProgressLog
+from fedehr_server.rounds.agreement import Agreement
 from fedehr_server.rounds.events import (
     Abort,
     Action,
@@ -14,12 +15,16 @@ from fedehr_server.rounds.events import (
     NodesSeen,
     Open,
     Push,
+    PushLater,
 )
-from fedehr_server.rounds.machine import StudyMachine, plan_of
+from fedehr_server.rounds.farewell import tell_end
+from fedehr_server.rounds.machine import WAITING_CODES, StudyMachine, plan_of
+from fedehr_server.rounds.waiting import WaitingPushes
 from fedehr_server.study_run import StudyRun
 from fedehr_server.traffic import Traffic
 from fedehr_server.transport import Transport
 from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.contract.requests import End
 from fedehr_shared.errors import (
     BaseMissingError,
     BudgetError,
@@ -58,7 +63,9 @@ _ERRORS: dict[str, type[FedehrError]] = {
 }  # fmt: skip
 
 
-_LOST_ITS_FOLDER = {BaseMissingError.code, VocabularyMissingError.code}
+_KEPT_NO_BASE = {
+    BaseMissingError.code, BusyError.code, NotApprovedError.code, VocabularyMissingError.code,
+}  # fmt: skip
 
 
 class Conductor:
@@ -71,8 +78,11 @@ class Conductor:
         transport: Transport,
         log: ProgressLog,
         num_sites: int,
+        *,
+        agreement: Agreement | None = None,
     ) -> None:
         self._study = study
+        self._agreement = agreement or Agreement()
         self._run = run
         self._transport = transport
         self._log = log
@@ -81,6 +91,11 @@ class Conductor:
         self.traffic = Traffic()
         self._asked: dict[int, Push] = {}
         self._was_sent_base: set[int] = set()
+        self._sizes: dict[int, int] = {}
+        self._waiting = WaitingPushes()
+        self._told: dict[int, str] = {}
+        self._left_out: set[int] = set()
+        self.bound: set[int] = set()
         self._deadline = time.monotonic() + study.federation.join_deadline_seconds
         self._over = False
 
@@ -90,14 +105,26 @@ class Conductor:
         Raises:
             FedehrError: the study could not go on; the class carries the exit code.
         """
-        while not self._over:
-            self._carry_out(self._next_actions())
+        try:
+            while not self._over:
+                self._carry_out(self._next_actions())
+        except FedehrError:
+            self._tell_end()
+            raise
+        self._tell_end()
+
+    @property
+    def contract_digest(self) -> str:
+        """Of the contract that the run is under; empty without one."""
+        return self._agreement.digest
 
     def _next_actions(self) -> list[Action]:
+        actions: list[Action]
         if self._machine.is_joining:
-            actions = self._machine.handle(NodesSeen(self._transport.nodes()))
+            actions = self._machine.handle(NodesSeen(self._allowed(self._transport.nodes())))
         else:
-            actions = [
+            actions = [*self._waiting.take_due()]
+            actions += [
                 action
                 for node, payload in self._transport.pull()
                 for action in self._answer(node, payload)
@@ -116,16 +143,24 @@ class Conductor:
         code = self._taken(node, asked, payload)
         if code is None:
             return self._machine.handle(Answered(node, asked.work))
-        if code["code"] in _LOST_ITS_FOLDER:
+        if code["code"] in _KEPT_NO_BASE:
             self._was_sent_base.discard(node)
+        self._tell_failure(node, asked.work, code)
+        return self._machine.handle(Failed(node, asked.work, code["code"]))
+
+    def _tell_failure(self, node: int, work: WorkId, code: dict[str, str]) -> None:
+        """A site that goes on waiting for the same is told of once."""
+        is_waiting = code["code"] in WAITING_CODES
+        if is_waiting and self._told.get(node) == code["code"]:
+            return
+        self._told[node] = code["code"]
         self._log.write(
-            "site_error",
-            phase=asked.work.phase,
-            round=asked.work.round,
+            "site_waits" if is_waiting else "site_error",
+            phase=work.phase,
+            round=work.round,
             site=self._name(node),
             **code,
         )
-        return self._machine.handle(Failed(node, asked.work, code["code"]))
 
     def _taken(self, node: int, asked: Push, payload: Payload | None) -> dict[str, str] | None:
         """Use the answer; None, or the code and reference of why it could not be used."""
@@ -135,15 +170,21 @@ class Conductor:
         try:
             if "error" in payload.values:
                 report = ErrorReport.from_payload(payload)
+                if report.code != NotApprovedError.code:
+                    self.bound.add(node)
                 return {"code": report.code, "reference": report.reference}
+            self.bound.add(node)
             self._keep_name(node, payload.text("report", "site"))
             self._run.accept(asked.work, payload)
-        except WireError as error:
+        except (WireError, ContractError) as error:
             return {"code": error.code, "reference": "", "reason": str(error)}
+        self._told.pop(node, None)
         return None
 
     def _keep_name(self, node: int, name: str) -> None:
-        """A node speaks for one site through the whole study, and no other node for it."""
+        """A node speaks for one site through the whole study, and no other node for it; where
+        sites are registered, for that which it was registered as."""
+        self._agreement.require_name(node, name)
         if self.site_names.get(node, name) != name:
             raise WireError(f"node {node} changed its site's name to '{name}'.")
         if any(known == name and other != node for other, known in self.site_names.items()):
@@ -160,16 +201,21 @@ class Conductor:
                     self._deadline = (
                         time.monotonic() + self._study.federation.round_deadline_seconds
                     )
+                    self._waiting.forget()
                     self._run.open(work, len(nodes))
                 case Push(node, work, again):
                     self._asked[node] = action
                     request = self._request(node, work, again)
+                    self._sizes[node] = request.num_bytes
                     self.traffic.sent(node, request)
                     self._transport.push(node, request)
+                case PushLater(node):
+                    self._waiting.hold(action, self._sizes[node])
                 case Close(work, nodes, missing):
                     told = [f"{self._name(node)}: {code}" for node, code in missing]
                     moved = self.traffic.close_round(work.phase, work.round)
                     self._run.close(work, len(nodes), told, moved)
+                    self._require_size(work)
                 case Finish():
                     self._over = True
                 case Abort(code, reason):
@@ -180,7 +226,40 @@ class Conductor:
         with_base = bool(self._run.base_digest) and node not in self._was_sent_base
         if with_base:
             self._was_sent_base.add(node)
-        return self._run.work(work, again=again, with_base=with_base)
+        request = self._run.work(work, again=again, with_base=with_base)
+        return self._agreement.stamped(request, whole=again or work.round == 1)
+
+    def _allowed(self, nodes: frozenset[int]) -> frozenset[int]:
+        """Without those that the contract does not name; each is told of once."""
+        allowed = frozenset(node for node in nodes if self._agreement.may_ask(node))
+        for node in sorted(nodes - allowed - self._left_out):
+            self._log.write("not_in_contract", site=self._name(node))
+        self._left_out |= nodes - allowed
+        return allowed
+
+    def _require_size(self, work: WorkId) -> None:
+        """A vocabulary beyond the contract is no round's to send: every site would refuse it."""
+        contract = self._agreement.contract
+        if work.phase != "vocabulary" or contract is None:
+            return
+        if self._run.num_tokens > contract.max_tokens:
+            raise ContractError(
+                f"the vocabulary came to {self._run.num_tokens} tokens, and the contract allows "
+                f"{contract.max_tokens}. Sign another with `fedehr-server contract --max-tokens`."
+            )
+
+    def _tell_end(self) -> None:
+        """Never fails: the run is over, whoever hears of it."""
+        if self._agreement.contract is None or not self.bound:
+            return
+        try:
+            end = End(self._agreement.digest, self._run.model_digest)
+            heard = tell_end(self._transport, self.bound, end)
+        except Exception as error:  # whatever a transport raises, the study has ended
+            self._log.write("end_untold", reason=type(error).__name__)
+            return
+        self._log.write("ended_at_sites", sites=[self._name(node) for node in heard])
 
     def _name(self, node: int) -> str:
-        return self.site_names.get(node, f"node {node}")
+        named = self.site_names.get(node) or self._agreement.name_of(node)
+        return named or f"node {node}"

@@ -47,6 +47,14 @@ class Push:
 
 
 @dataclass(frozen=True)
+class PushLater:
+    """Ask a node for the same again after a while: it could not answer yet."""
+
+    node: int
+    work: WorkId
+
+
+@dataclass(frozen=True)
 class Open:
     """A round begins; its deadline counts from now."""
 
@@ -77,4 +85,4 @@ class Abort:
     reason: str
 
 
-Action = Push | Open | Close | Finish | Abort
+Action = Push | PushLater | Open | Close | Finish | Abort

@@ -20,6 +20,7 @@ from fedehr_server.rounds.events import (
     NodesSeen,
     Open,
     Push,
+    PushLater,
 )
 from fedehr_shared.config.study import FederationConfig, StudyConfig
 from fedehr_shared.wire.work import Phase, WorkId
@@ -37,6 +38,10 @@ PERMANENT_CODES = frozenset(
     }
 )
 """A site that answers with one of these is not asked again: it would say the same."""
+
+WAITING_CODES = frozenset({"busy", "held", "not_approved"})
+"""A site that answers with one of these will say something else later: it is asked for the same
+again, as the same attempt, until the round's deadline."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ class StudyMachine:
         self._pending: dict[int, int] = {}
         self._accepted: list[int] = []
         self._missing: dict[int, str] = {}
+        self._waiting: dict[int, str] = {}
         self._over = False
 
     @property
@@ -126,12 +132,16 @@ class StudyMachine:
                 "time. Start the missing nodes, or raise [federation] join_deadline_seconds.",
             )
         for node in self._pending:
-            self._missing[node] = "deadline"
+            self._missing[node] = self._waiting.get(node, "deadline")
         self._pending.clear()
         return self._close_when_done()
 
     def _failed(self, event: Failed) -> list[Action]:
         attempt = self._pending[event.node]
+        if event.code in WAITING_CODES:
+            self._waiting[event.node] = event.code
+            return [PushLater(event.node, event.work)]
+        self._waiting.pop(event.node, None)
         if event.code not in PERMANENT_CODES and attempt < self._federation.max_attempts:
             self._pending[event.node] = attempt + 1
             return [Push(event.node, self._work(attempt + 1), again=True)]
@@ -168,6 +178,7 @@ class StudyMachine:
         self._pending = dict.fromkeys(asked, 1)
         self._accepted = []
         self._missing = {}
+        self._waiting = {}
         work = self._work(1)
         pushes = [Push(node, work, again=False) for node in asked]
         return [Open(work, tuple(asked)), *pushes, *self._close_when_done()]

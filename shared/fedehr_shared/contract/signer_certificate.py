@@ -33,7 +33,7 @@ def signer_key(certificate_pem: str, authority_pem: bytes, now: datetime) -> "Ed
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     authority = _read(authority_pem, "the authority's certificate")
-    certificate = _read(certificate_pem.encode(), "the signer's certificate")
+    certificate = _read(certificate_pem.encode(errors="replace"), "the signer's certificate")
     _require_authority(authority)
     _require_issued_by(certificate, authority)
     _require_purpose(certificate)

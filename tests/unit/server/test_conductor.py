@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedehr_server.rounds.machine import WAITING_CODES
 from fedehr_shared.errors import ERROR_CODES, DataError, DeadlineError, FedehrError, WireError
 from fedehr_shared.wire.payload import Payload
 from fedehr_shared.wire.reports import ErrorReport
@@ -151,13 +152,16 @@ def test_every_code_ends_a_study_with_its_class_and_exit_code(
     def refuse(sent: Any) -> list[Any]:
         return [ErrorReport(code, "0123").to_payload()]
 
+    # A code that means "not yet" is the study's end at the deadline alone.
+    study = make_study(federation={"round_deadline_seconds": 0.2})
     with pytest.raises(FedehrError) as raised:
-        replay_study(make_study(), tmp_path / "run", alter=refuse)
+        replay_study(study, tmp_path / "run", alter=refuse)
     assert raised.value.code == code
     result = _result(tmp_path / "run")
     assert (result["code"], result["exit_code"]) == (code, raised.value.exit_code)
     assert _events(tmp_path / "run", "end")[0]["code"] == code
-    assert {e["reference"] for e in _events(tmp_path / "run", "site_error")} == {"0123"}
+    kind = "site_waits" if code in WAITING_CODES else "site_error"
+    assert {e["reference"] for e in _events(tmp_path / "run", kind)} == {"0123"}
 
 
 def test_an_unknown_code_is_a_failure(make_study: Any, replay_study: Any, tmp_path: Path) -> None:

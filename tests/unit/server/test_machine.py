@@ -19,8 +19,15 @@ from fedehr_server.rounds.events import (
     NodesSeen,
     Open,
     Push,
+    PushLater,
 )
-from fedehr_server.rounds.machine import PERMANENT_CODES, PhasePlan, StudyMachine, plan_of
+from fedehr_server.rounds.machine import (
+    PERMANENT_CODES,
+    WAITING_CODES,
+    PhasePlan,
+    StudyMachine,
+    plan_of,
+)
 from fedehr_shared.config.study import FederationConfig
 from fedehr_shared.errors import ERROR_CODES
 from fedehr_shared.wire.work import WorkId
@@ -88,7 +95,11 @@ class Drive:
             self.actions += actions
             if any(isinstance(action, Finish | Abort) for action in actions):
                 return self
-            flight += [action for action in actions if isinstance(action, Push)]
+            for action in actions:
+                if isinstance(action, PushLater):
+                    flight.append(Push(action.node, action.work, again=False))
+                elif isinstance(action, Push):
+                    flight.append(action)
         raise AssertionError(f"schedule {self.seed} never ends")
 
     def _next(
@@ -225,6 +236,12 @@ def test_excluded_nodes_are_left_alone_and_attempts_are_bounded(drives: list[Dri
                     assert action.work.attempt == attempts[key]
                     assert action.again == (action.work.attempt > 1)
                     pushed[action.node] = action.work
+                if isinstance(action, PushLater):
+                    # The same work again, as the same attempt.
+                    assert action.node not in excluded
+                    assert isinstance(event, Failed)
+                    assert (action.work, event.code in WAITING_CODES) == (event.work, True)
+                    pushed[action.node] = action.work
         assert max(attempts.values(), default=0) <= drive.weather.federation.max_attempts
     assert excluded_somewhere
 
@@ -298,6 +315,41 @@ def test_a_site_that_was_not_counted_in_the_vocabulary_trains_nothing(why: str) 
     assert after == [
         Open(_work("pretraining", 1), (1,)), Push(1, _work("pretraining", 1), again=False)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", sorted(WAITING_CODES))
+def test_a_site_that_cannot_answer_yet_is_asked_the_same_until_the_deadline(code: str) -> None:
+    machine = _machine(2, min_sites=1, max_attempts=1)
+    machine.handle(NodesSeen(frozenset({1, 2})))
+    work = _work("vocabulary", 1)
+    for _ in range(50):
+        assert machine.handle(Failed(2, work, code)) == [PushLater(2, work)]
+    assert machine.handle(Answered(1, work)) == []
+    assert machine.pending == {2: 1}
+    close, *_ = machine.handle(DeadlinePassed())
+    assert close == Close(work, (1,), ((2, code),))
+
+
+def test_a_site_that_waited_still_has_all_of_its_attempts() -> None:
+    machine = _machine(1, min_sites=1, max_attempts=2)
+    machine.handle(NodesSeen(frozenset({1})))
+    first, second = _work("vocabulary", 1), _work("vocabulary", 1, 2)
+    machine.handle(Failed(1, first, "busy"))
+    assert machine.handle(Failed(1, first, "compute")) == [Push(1, second, again=True)]
+    assert machine.handle(Failed(1, second, "held")) == [PushLater(1, second)]
+    close, *_ = machine.handle(Answered(1, second))
+    assert close == Close(first, (1,), ())
+
+
+def test_what_a_site_waited_for_earlier_is_not_why_it_is_missing_later() -> None:
+    machine = _machine(2, min_sites=1, max_attempts=2)
+    machine.handle(NodesSeen(frozenset({1, 2})))
+    work = _work("vocabulary", 1)
+    machine.handle(Failed(2, work, "busy"))
+    machine.handle(Failed(2, work, "compute"))
+    machine.handle(Answered(1, work))
+    close, *_ = machine.handle(DeadlinePassed())
+    assert close == Close(work, (1,), ((2, "deadline"),))
 
 
 def test_the_most_frequent_reason_ends_the_study() -> None:
