@@ -75,6 +75,9 @@ class ProcessFamily:
         """Start `command` in a session of its own, its output appended to `log_file`.
 
         `facts` (JSON) are kept in the record, for whoever asks later.
+
+        Raises:
+            OSError: the log or the record cannot be written; then nothing runs.
         """
         mark = secrets.token_hex(16)
         with os.fdopen(os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)) as log:
@@ -87,11 +90,19 @@ class ProcessFamily:
                 start_new_session=True,
                 umask=0o077,
             )
-        record = {"pid": process.pid, "mark": mark, "facts": dict(facts)}
+        try:
+            self._write({"pid": process.pid, "mark": mark, "facts": dict(facts)})
+        except OSError:
+            # Nobody could find it again.
+            process.kill()
+            process.wait()
+            raise
+        return process
+
+    def _write(self, record: dict[str, Any]) -> None:
         partial = self._record_file.with_suffix(".partial")
         partial.write_text(json.dumps(record), encoding="utf-8")
         partial.replace(self._record_file)
-        return process
 
     def members(self) -> list[int]:
         """The process ids alive now, the first process first."""

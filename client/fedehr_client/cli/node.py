@@ -111,6 +111,8 @@ def _told(found: dict[str, Any]) -> list[str]:
     lines = [f"site {found['name']}: {found['state']}{since}{reason}"]
     if found["paused"] and found["state"] != "paused":
         lines.append(f"paused since {found['paused']['since']}; fedehr-client resume ends that")
+    if found["state"] == "joined" and not found["ready"]:
+        lines.append(f"not ready: {found['unready']}; see fedehr-client logs")
     lines.append(f"coordinator {found['coordinator']}")
     lines.append(f"records {found['records']}")
     for process in found["processes"]:

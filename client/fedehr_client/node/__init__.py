@@ -1,1 +1,1 @@
-"""A hospital's node: its folder, its key, and the SuperNode process."""
+"""A hospital's node: its folder, its key, and the way to its coordinator."""

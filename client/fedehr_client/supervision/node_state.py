@@ -41,7 +41,7 @@ class NodeState:
         since: when the state began; UTC, RFC 3339.
         is_joined: whether the coordinator has let this node in, whatever else its state says.
         needs_a_person: whether it waits for something that time alone does not mend.
-        is_ready: joined, its worker asking for work, and not paused.
+        unready: why no round would be answered now; empty where one would be.
         exit_code: of a supervisor that gave up; None otherwise.
         http_port: of `/healthz`, `/readyz` and `/metrics`.
         grpc_port: of the gRPC health service.
@@ -56,7 +56,7 @@ class NodeState:
     since: str
     is_joined: bool
     needs_a_person: bool
-    is_ready: bool
+    unready: str
     exit_code: int | None
     http_port: int | None
     grpc_port: int | None

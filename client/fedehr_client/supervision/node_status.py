@@ -50,7 +50,8 @@ def _live(told: dict[str, Any]) -> dict[str, Any]:
         "state": told["state"],
         "reason": told["reason"],
         "since": told["since"],
-        "ready": told["is_ready"],
+        "ready": not told["unready"],
+        "unready": told["unready"],
         "monitoring": {"http_port": told["http_port"], "grpc_port": told["grpc_port"]},
     }
 
@@ -64,6 +65,7 @@ def _not_live(pid: int | None, told: dict[str, Any]) -> dict[str, Any]:
         "reason": "" if pid is not None else told.get("reason", "") if was_stopped else reason,
         "since": told.get("since") if pid is None and was_stopped else None,
         "ready": False,
+        "unready": "the supervisor has not spoken yet" if pid is not None else "stopped",
         "monitoring": {"http_port": None, "grpc_port": None},
     }
 

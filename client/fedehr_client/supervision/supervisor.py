@@ -68,6 +68,7 @@ class Supervisor:
         self._ending = threading.Event()
         self._num_ended = 0
         self._state = ""
+        self._unready: str | None = None
         self._since = _now()
         self._told = 0.0
         self._rotated = time.monotonic()
@@ -159,24 +160,26 @@ class Supervisor:
         if is_new:
             log.info("%s", state)
             self._state, self._since = state, _now()
-        is_ready = self._health.why_unready() is None
-        self._grpc.tell(is_ready=is_ready)
+        unready = self._health.why_unready() or ""
+        if unready != self._unready:
+            is_new, self._unready = True, unready
+            self._grpc.tell(is_ready=not unready)
         if is_new or time.monotonic() - self._told >= TELL_SECONDS:
             self._told = time.monotonic()
-            self._write(state, reason, is_ready=is_ready, exit_code=None)
+            self._write(state, reason, exit_code=None)
 
     def _tell_end(self, error: BaseException | None) -> None:
         self._since = _now()
         if error is None:
             log.info("stopped: %d process(es) ended, none left", self._num_ended)
-            self._write("stopped", "", is_ready=False, exit_code=None)
+            self._write("stopped", "", exit_code=None)
             return
         code = error.exit_code if isinstance(error, FedehrError) else 1
         reason = str(error) if isinstance(error, FedehrError) else type(error).__name__
         log.error("ended: %s", reason)
-        self._write("stopped", reason, is_ready=False, exit_code=code)
+        self._write("stopped", reason, exit_code=code)
 
-    def _write(self, state: str, reason: str, *, is_ready: bool, exit_code: int | None) -> None:
+    def _write(self, state: str, reason: str, *, exit_code: int | None) -> None:
         is_over = state == "stopped"
         problem = self._link.problem
         told = NodeState(
@@ -188,7 +191,7 @@ class Supervisor:
             since=self._since,
             is_joined=not is_over and self._link.state is LinkState.JOINED,
             needs_a_person=problem is not None and problem.needs_a_person,
-            is_ready=is_ready,
+            unready="stopped" if is_over else self._unready or "",
             exit_code=exit_code,
             http_port=None if is_over else self._http.port,
             grpc_port=None if is_over else self._grpc.port,

@@ -9,8 +9,7 @@ import pytest
 
 from fedehr_client.node.folder import create_node, open_node
 from fedehr_client.node.keys import fingerprint, private_key_fingerprint
-from fedehr_client.node.supernode import SuperNode, supernode_command, supernode_environment
-from fedehr_shared.errors import ConfigError, DataError, NetworkError, UsageError
+from fedehr_shared.errors import ConfigError, DataError, UsageError
 
 
 @pytest.fixture
@@ -72,31 +71,3 @@ def test_wrong_input_leaves_no_folder(tmp_path: Path, records: Path, ca: Path) -
     with pytest.raises(ConfigError, match="PEM"):
         create_node(node, "north", records, "localhost:443", Path(__file__))
     assert not node.exists()
-
-
-def test_a_start_without_a_key_or_records_is_refused(
-    tmp_path: Path, records: Path, ca: Path
-) -> None:
-    made = create_node(tmp_path / "node", "north", records, "localhost:1", ca)
-    supernode = SuperNode(made)
-    with pytest.raises(NetworkError, match="localhost:1"):
-        supernode.start(print)
-    (made.path / "node.key").write_text("not a key")
-    with pytest.raises(ConfigError, match="private key"):
-        supernode.start(print)
-    shutil.rmtree(records)
-    with pytest.raises(DataError, match="records"):
-        supernode.start(print)
-    assert not supernode.is_running()
-
-
-def test_the_engine_is_told_to_be_quiet(tmp_path: Path, records: Path, ca: Path) -> None:
-    made = create_node(tmp_path / "node", "north", records, "localhost:443", ca)
-    command = supernode_command(made.config().network, 9_999)
-    assert "--insecure" not in command
-    assert "--allow-runtime-dependency-installation" not in command
-    assert command[command.index("--host") + 1] == "127.0.0.1"
-    environ = supernode_environment(made)
-    assert environ["FLWR_TELEMETRY_ENABLED"] == "0"
-    assert environ["FLWR_HOME"].startswith(str(made.path))
-    assert environ["FEDEHR_SITE_FILE"] == str(made.site_file)
