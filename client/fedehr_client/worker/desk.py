@@ -90,6 +90,13 @@ class Desk:
         except Exception as error:
             return self._failure(error, kind)
 
+    def rest(self) -> None:
+        """Between two tasks: a node that does not work now gives memory and GPU back."""
+        warm = self._children.pids
+        if warm and self._why_not_now() is not None:
+            for study_digest in warm:
+                self._children.forget(study_digest)
+
     def close(self) -> None:
         """End the processes that compute."""
         self._children.close()

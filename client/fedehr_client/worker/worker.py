@@ -40,6 +40,7 @@ class Worker:
             task = self._tasks.next()
             self._note_reachable()
             if task is None:
+                self._desk.rest()
                 if self._tasks.is_reachable:
                     self._report.polled()
                 self._ending.wait(POLL_SECONDS if self._tasks.is_reachable else AWAY_SECONDS)
