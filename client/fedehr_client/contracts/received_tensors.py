@@ -15,7 +15,7 @@ from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.contract.study_contract import StudyContract
 from fedehr_shared.errors import ContractError, WireError
 from fedehr_shared.model.lora.fold import check_fold
-from fedehr_shared.model.parameter_shapes import Shapes, parameter_shapes, received_shapes
+from fedehr_shared.model.parameter_shapes import Shapes, base_shapes, received_shapes
 from fedehr_shared.wire.codec.record import each_decoded
 from fedehr_shared.wire.codec.table import check_expected, unpack_table
 from fedehr_shared.wire.moments import moment_shapes
@@ -48,9 +48,9 @@ def require_tensors(
         # Gradients have no bound of their own: only finite they must be.
         _require(request, study, "moments", moments, math.inf)
     if "base" in request.tensors:
-        _require(request, study, "base", _others(study, work_id, num_tokens, model), most)
+        _require(request, study, "base", base_shapes(study, work_id.phase, num_tokens), most)
     if "fold" in request.tensors:
-        _require_fold(request, contract, work_id, num_tokens, model)
+        _require_fold(request, contract, work_id, num_tokens)
 
 
 def _require_records(request: Payload, study: StudyConfig, work_id: WorkId) -> None:
@@ -101,10 +101,9 @@ def _require_fold(
     contract: StudyContract,
     work_id: WorkId,
     num_tokens: int,
-    model: Shapes,
 ) -> None:
     study, data = contract.study, request.tensors["fold"]
-    base = _others(study, work_id, num_tokens, model)
+    base = base_shapes(study, work_id.phase, num_tokens)
     entries, _ = unpack_table(memoryview(data))
     try:
         check_expected(entries, None, _dtype(study, "fold"))
@@ -115,13 +114,6 @@ def _require_fold(
         raise ContractError(f"'fold' of the request: {error}") from error
     for name, values in each_decoded(data):
         _require_bounded("fold", name, values, contract.max_weight)
-
-
-def _others(study: StudyConfig, work_id: WorkId, num_tokens: int, model: Shapes) -> Shapes:
-    """The weights that rounds do not carry: of the base, and what sites keep for themselves
-    begins with."""
-    whole = parameter_shapes(study, work_id.phase, num_tokens)
-    return {name: shape for name, shape in whole.items() if name not in model}
 
 
 def _require_bounded(record: str, name: str, values: NDArray[np.float32], most: float) -> None:

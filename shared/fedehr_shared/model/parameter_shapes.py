@@ -45,12 +45,13 @@ def received_shapes(study: StudyConfig, phase: Phase, num_tokens: int) -> Shapes
 
 
 def base_shapes(study: StudyConfig, phase: Phase, num_tokens: int) -> Shapes:
-    """What a request's `base` holds: the weights that no round trains."""
+    """What a request's `base` holds: the weights that no round carries, with those that a site's
+    own parts begin with."""
     if phase in {"vocabulary", "pretraining"}:
         return {}
     plan = TuningPlan.of(study)
     shapes = parameter_shapes(study, phase, num_tokens)
-    return {name: shape for name, shape in shapes.items() if plan.is_base(name)}
+    return {name: shape for name, shape in shapes.items() if not plan.travels(name)}
 
 
 def update_shapes(study: StudyConfig, phase: Phase, round_number: int, num_tokens: int) -> Shapes:

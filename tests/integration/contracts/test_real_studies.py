@@ -14,6 +14,8 @@ from fedehr_client.contracts.store import ContractStore
 from fedehr_shared.contract.requests import under_contract
 from fedehr_shared.contract.study_terms import rounds_of
 from fedehr_shared.errors import ContractError
+from fedehr_shared.model.parameter_shapes import parameter_shapes
+from fedehr_shared.wire.codec.record import decode
 
 KINDS: dict[str, dict[str, Any]] = {
     "stacked_adapters": {
@@ -101,7 +103,7 @@ def _places(payload: Any) -> list[str]:
 
 def _pattern(place: str) -> str:
     parts = re.split(r"<[a-z]+>", place)
-    return "[A-Za-z0-9_.]+".join(map(re.escape, parts))
+    return "[A-Za-z0-9_. +-]+".join(map(re.escape, parts))
 
 
 def test_an_altered_request_of_a_real_study_is_refused(
@@ -119,3 +121,17 @@ def test_an_altered_request_of_a_real_study_is_refused(
     swapped = replace(asked[1], tensors={**asked[1].tensors, "model": model})
     with pytest.raises(ContractError, match="another content"):
         gate.admit(under_contract(swapped, digest, None), 5, contract_office.BUNDLE)
+
+
+def test_the_base_of_a_real_study_has_these_shapes(run: tuple[Any, Any]) -> None:
+    """What a site keeps for itself begins with what the coordinator drew: it is sent too."""
+    study, travelled = run
+    asked = [s for s in travelled.messages if s.direction == "down" and "base" in s.payload.tensors]
+    for sent in asked:
+        base = decode(sent.payload.tensors["base"])
+        model = decode(sent.payload.tensors["model"])
+        both = base | model
+        num_tokens = both["encoder.token_embedding.weight"].shape[0]
+        whole = parameter_shapes(study, sent.phase, num_tokens)
+        assert {name: tensor.shape for name, tensor in both.items()} == whole
+        assert not base.keys() & model.keys()
