@@ -4,7 +4,6 @@ It never raises what a request could cause, but `TaskLostError` when the request
 """
 
 import logging
-import traceback
 from collections.abc import Callable
 
 from fedehr_client.audit import events
@@ -21,6 +20,7 @@ from fedehr_client.outbox.answer_check import is_error
 from fedehr_client.outbox.outbox import Outbox
 from fedehr_client.supervision.availability import Availability
 from fedehr_client.worker.answer import Answer
+from fedehr_client.worker.failure import failure_of
 from fedehr_client.worker.why_stop import WhyStop
 from fedehr_shared.contract.requests import (
     End,
@@ -110,7 +110,7 @@ class Desk:
             raise
         answer = ProposalAnswer(self._site, known.told_state)
         said = f"proposal of {known.study.name} answered: {answer.state}"
-        return Answer(self._outbox.seal_notice(known.digest, answer.to_payload()), said)
+        return Answer(self._outbox.seal_state(answer.to_payload()), said)
 
     def _end(self, request: Payload, run_id: int) -> Answer:
         end = End.from_payload(request)
@@ -123,7 +123,7 @@ class Desk:
         self._outbox.acknowledge(end.contract_digest)
         self._children.forget(known.study.digest)
         events.study_ended(self._audit, contract=end.contract_digest, model=end.model_digest)
-        notice = self._outbox.seal_notice(known.digest, EndAnswer(self._site).to_payload())
+        notice = self._outbox.seal_state(EndAnswer(self._site).to_payload())
         return Answer(notice, f"end of {known.study.name} noted")
 
     def _work(self, request: Payload, task: Task) -> Answer:
@@ -136,7 +136,8 @@ class Desk:
                 return self._round(admitted, kept, "answered from what was kept")
             return self._computed(admitted, request)
         except Exception as error:
-            return self._failed_round(admitted, error)
+            sealed = self._outbox.seal_error(failure_of(error), admitted)
+            return self._error(admitted, sealed)
 
     def _computed(self, admitted: Admitted, request: Payload) -> Answer:
         events.round_asked(
@@ -165,13 +166,6 @@ class Desk:
         said = f"{_name(admitted)} {said}"
         return Answer(payload, said, admitted.work_id, admitted.study.name, on_sent=on_sent)
 
-    def _failed_round(self, admitted: Admitted, error: Exception) -> Answer:
-        _log_places(error)
-        payload = self._outbox.seal_error(
-            error, contract_digest=admitted.contract_digest, work_id=admitted.work_id
-        )
-        return self._error(admitted, payload)
-
     def _error(self, admitted: Admitted, payload: Payload) -> Answer:
         code = payload.text("error", "code")
 
@@ -185,8 +179,7 @@ class Desk:
         return Answer(payload, said, error_code=code, on_sent=on_sent)
 
     def _failure(self, error: Exception, kind: str) -> Answer:
-        _log_places(error)
-        payload = self._outbox.seal_error(error)
+        payload = self._outbox.seal_error(failure_of(error), None)
         code = payload.text("error", "code")
         said = f"{kind or 'a request of no known kind'} answered by the error '{code}'"
         return Answer(payload, said, error_code=code)
@@ -198,10 +191,3 @@ class Desk:
 def _name(admitted: Admitted) -> str:
     work_id = admitted.work_id
     return f"{admitted.study.name} {work_id.phase}/{work_id.round}/{work_id.attempt}"
-
-
-def _log_places(error: Exception) -> None:
-    """Where an exception comes from that nobody foresaw; its text may quote a record."""
-    if not isinstance(error, FedehrError):
-        places = "".join(traceback.format_tb(error.__traceback__))
-        log.error("%s at\n%s", type(error).__name__, places)

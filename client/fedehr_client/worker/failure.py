@@ -1,0 +1,27 @@
+"""`failure_of`: what an exception becomes outside: a documented code and a random reference.
+
+The site's log gets the reason beside the reference. The text of an exception that we did not
+raise ourselves is left out: it may quote a record.
+"""
+
+import logging
+import secrets
+import traceback
+
+from fedehr_shared.errors import FedehrError
+from fedehr_shared.wire.payload import Payload
+from fedehr_shared.wire.reports import ErrorReport
+
+log = logging.getLogger("fedehr.client")
+
+
+def failure_of(error: Exception) -> Payload:
+    """Log an exception, and give what may be said of it."""
+    reference = secrets.token_hex(8)
+    if isinstance(error, FedehrError):
+        code, reason = error.code, str(error)
+    else:
+        places = "".join(traceback.format_tb(error.__traceback__))
+        code, reason = "failed", f"{type(error).__name__} at\n{places}"
+    log.error("code %s, reference %s: %s", code, reference, reason)
+    return ErrorReport(code, reference).to_payload()
