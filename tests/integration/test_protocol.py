@@ -14,13 +14,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from fedehr_server.rounds.machine import PERMANENT_CODES
+from fedehr_server.rounds.machine import PERMANENT_CODES, WAITING_CODES
 from fedehr_shared import errors
 from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.contract.requests import (
+    End,
+    EndAnswer,
+    Proposal,
+    ProposalAnswer,
+    under_contract,
+)
+from fedehr_shared.contract.signed_contract import SignedContract
+from fedehr_shared.contract.study_contract import StudyContract
 from fedehr_shared.errors import FedehrError
 from fedehr_shared.meds.folder import FederationFolder
 from fedehr_shared.meds.reader import read_events, read_parents, read_splits
 from fedehr_shared.wire.codec.record import decode
+from fedehr_shared.wire.payload import Payload
 from fedehr_shared.wire.reports import ErrorReport
 from fedehr_shared.wire.work import PHASES
 
@@ -280,10 +290,45 @@ def test_the_error_table_is_that_of_the_code() -> None:
         for row in _table("Errors and asking again")
     }
     assert told == {
-        kind.code: (kind.exit_code, "no" if kind.code in PERMANENT_CODES else "yes")
+        kind.code: (kind.exit_code, _asked_again(kind.code))
         for kind in classes(FedehrError)
         if kind.__module__ == errors.__name__
     }
+
+
+def _asked_again(code: str) -> str:
+    if code in WAITING_CODES:
+        return "until the deadline"
+    return "no" if code in PERMANENT_CODES else "yes"
+
+
+def test_the_messages_of_a_contract_stand_on_the_page() -> None:
+    signed = SignedContract("{}", "00", "PEM")
+    work = Payload(values={"work": {"work_id": "w", "study": "s"}})
+    sent = {
+        "proposal": ("down", Proposal(signed).to_payload()),
+        "work": ("down", under_contract(work, "d", signed)),
+        "end": ("down", End("d", "m").to_payload()),
+        "answer to a proposal": ("up", ProposalAnswer("a", "waiting").to_payload()),
+        "answer to an end": ("up", EndAnswer("a").to_payload()),
+    }
+    found = {
+        (kind, record, key, _type_of(value))
+        for kind, (_, payload) in sent.items()
+        for record, values in payload.values.items()
+        for key, value in values.items()
+        if (record, key) not in {("work", "work_id"), ("work", "study")}
+    }
+    assert found == {
+        (row["message"], row["record"].strip("`"), row["key"].strip("`"), row["type"])
+        for row in _table("Contracts")
+    }
+
+
+def test_the_contract_s_fields_stand_on_the_page() -> None:
+    section = PAGE.split("\n## Contracts\n", 1)[1].split("\n## ", 1)[0]
+    told = set(re.findall(r"^- `([a-z0-9_]+)`", section, re.MULTILINE))
+    assert told == set(StudyContract.model_fields)
 
 
 def _strings(value: Any) -> Iterator[str]:

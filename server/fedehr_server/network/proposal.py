@@ -13,7 +13,7 @@ from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.contract.study_contract import StudyContract
 from fedehr_shared.errors import UsageError
 
-SECONDS = 180.0
+SECONDS = 600.0
 """A proposal that has no result by then is stopped."""
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from fedehr_shared.privacy.disclosure import Disclosure, Protection, Subjects
-from fedehr_shared.privacy.disclosures import DISCLOSURES
+from fedehr_shared.privacy.disclosures import DISCLOSURES, NOTICES
 from fedehr_shared.privacy.engine_disclosures import ENGINE_DISCLOSURES
 
 _WORDS: dict[Protection, str] = {
@@ -41,14 +41,23 @@ def answers_table() -> str:
     )  # fmt: skip
 
 
+def notices_table() -> str:
+    """What a site says of a contract."""
+    return _ENGINE + _without_phases(NOTICES)
+
+
 def engine_table() -> str:
     """What the engine sends of its own."""
-    return _ENGINE + _rows(
+    return _ENGINE + _without_phases(ENGINE_DISCLOSURES)
+
+
+def _without_phases(disclosures: Iterable[Disclosure]) -> str:
+    return _rows(
         (
             one.what, _places(one), one.unit, _SUBJECTS[one.subjects], _WORDS[one.protection],
             one.reason,
         )
-        for one in ENGINE_DISCLOSURES
+        for one in disclosures
     )  # fmt: skip
 
 

@@ -19,8 +19,9 @@ _OF_ANY_ANSWER = (
     Disclosure(
         "error", ("code",), PHASES, "why the site did not answer", "", "all", "not_covered",
         "not_covered", "a documented word: `too_few_subjects`, `missing_task`, `data`, "
-        "`training` and `failed` can follow from the site's records, `budget` from its ledger, the "
-        "others from the study or the machine; so can it that no answer comes",
+        "`training`, `compute` and `failed` can follow from the site's records, `budget` from its "
+        "ledger, `not_approved`, `held` and `busy` from the people and the hours there, the others "
+        "from the study or the machine; so can it that no answer comes",
     ),
     Disclosure(
         "error", ("reference",), PHASES, "the entry in the site's log", "", "none", "public",
@@ -91,8 +92,8 @@ _OF_TRAINING = (
         "steps see min_cell subjects and more, as expected from public numbers", is_withheld=True,
     ),
     Disclosure(
-        "metrics", ("learning_rate",), _TRAINING, "learning rate of the last step", "", "training", "cell_rule",
-        "public", "follows from the study and the number of steps, and tells no more than that",
+        "metrics", ("learning_rate",), _TRAINING, "learning rate of the last step", "", "training",
+        "cell_rule", "public", "follows from the study and the number of steps, and tells no more than that",
     ),
     Disclosure(
         "metrics", ("grad_norm",), _TRAINING, "mean norm of the gradients", "", "training",
@@ -182,6 +183,26 @@ _OF_EVALUATION = (
         "cell_rule", "cell_rule", "bins of min_cell subjects and more; " + _HELD_OUT,
     ),
 )  # fmt: skip
+
+NOTICES: tuple[Disclosure, ...] = (
+    Disclosure(
+        "proposal", ("site",), (), "the site's name", "", "none", "public", "public",
+        "chosen by the site",
+    ),
+    Disclosure(
+        "proposal", ("state",), (), "whether a person there approved the study", "", "none",
+        "public", "public", "`waiting`, `approved` or `refused`; decided before any record is read",
+    ),
+    Disclosure(
+        "end", ("site",), (), "the site's name: it has heard of a run's end", "", "none", "public",
+        "public", "chosen by the site",
+    ),
+    Disclosure(
+        "error", ("code", "reference"), (), "why the site did not answer", "", "none", "public",
+        "public", "no record is read for these answers",
+    ),
+)  # fmt: skip
+"""What a site says of a contract, apart from the phases of a study."""
 
 DISCLOSURES: tuple[Disclosure, ...] = (
     *_OF_ANY_ANSWER, *_OF_THE_VOCABULARY, *_OF_TRAINING, *_OF_EVALUATION,

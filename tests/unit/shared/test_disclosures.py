@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from flwr.proto import error_pb2, fleet_pb2, heartbeat_pb2, message_pb2
 
+from fedehr_shared.contract.requests import EndAnswer, ProposalAnswer
 from fedehr_shared.privacy.disclosure import Disclosure
-from fedehr_shared.privacy.disclosure_page import answers_table, engine_table
-from fedehr_shared.privacy.disclosures import DISCLOSURES
+from fedehr_shared.privacy.disclosure_page import answers_table, engine_table, notices_table
+from fedehr_shared.privacy.disclosures import DISCLOSURES, NOTICES
 from fedehr_shared.privacy.engine_disclosures import ENGINE_DISCLOSURES
 from fedehr_shared.privacy.key_patterns import KeyPatterns
 from fedehr_shared.privacy.not_covered import not_covered
 from fedehr_shared.wire.payload import Payload
+from fedehr_shared.wire.reports import ErrorReport
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "privacy.md").read_text()
@@ -32,6 +34,7 @@ def _between(name: str) -> str:
 def test_the_page_is_the_table_of_the_code() -> None:
     assert _between("answers") == answers_table()
     assert _between("engine") == engine_table()
+    assert _between("notices") == notices_table()
 
 
 def test_the_table_has_what_the_protocol_has_and_nothing_else() -> None:
@@ -46,7 +49,22 @@ def test_the_table_has_what_the_protocol_has_and_nothing_else() -> None:
     assert set(listed) == documented
 
 
-@pytest.mark.parametrize("one", [*DISCLOSURES, *ENGINE_DISCLOSURES], ids=lambda one: one.places[0])
+def test_what_a_site_says_of_a_contract_is_in_the_table() -> None:
+    answers = (
+        ProposalAnswer("a", "waiting"), EndAnswer("a"), ErrorReport("contract", "0123"),
+    )  # fmt: skip
+    sent = {
+        f"{record}.{key}"
+        for answer in answers
+        for record, values in answer.to_payload().values.items()
+        for key in values
+    }
+    assert sent == {place for one in NOTICES for place in one.places}
+
+
+@pytest.mark.parametrize(
+    "one", [*DISCLOSURES, *NOTICES, *ENGINE_DISCLOSURES], ids=lambda one: one.places[0]
+)
 def test_an_entry_is_consistent(one: Disclosure) -> None:
     assert one.what
     assert one.reason
