@@ -1,9 +1,10 @@
 """`RunningNode`: a node's supervisor and processes, as other commands see and end them."""
 
 import contextlib
-import os
 import signal
 import time
+
+import psutil
 
 from fedehr_client.node.folder import NodeFolder
 from fedehr_client.supervision.run_lock import RunLock
@@ -55,13 +56,25 @@ class RunningNode:
         return [pid for family in self._families for pid in family.members()]
 
     def _end(self, pid: int) -> None:
+        try:
+            process = psutil.Process(pid)
+        except psutil.NoSuchProcess:
+            return
         for number, seconds in ((signal.SIGTERM, END_SECONDS), (signal.SIGKILL, _GRACE_SECONDS)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
             deadline = time.monotonic() + seconds
-            while self.pid == pid:
+            while _is_alive(process):
                 if time.monotonic() > deadline:
                     break
                 time.sleep(_POLL_SECONDS)
             else:
                 return
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """One that only waits for its parent's notice (a zombie) is not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
