@@ -55,7 +55,14 @@ def node_log(file: Path, *, also_standard_error: bool) -> Iterator[None]:
         logger.level, logger.propagate = previous
 
 
+class _QuietFile(RotatingFileHandler):
+    """A full disk costs lines of the log, and nothing else."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Nothing to say, and nowhere to say it."""
+
+
 def _rotating(file: Path) -> RotatingFileHandler:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file.touch(mode=0o600)
-    return RotatingFileHandler(file, maxBytes=MOST_BYTES, backupCount=NUM_KEPT, encoding="utf-8")
+    return _QuietFile(file, maxBytes=MOST_BYTES, backupCount=NUM_KEPT, encoding="utf-8")
