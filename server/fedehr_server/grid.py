@@ -6,6 +6,7 @@ import time
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
+from fedehr_server.transport import Absence
 from fedehr_shared.errors import WireError
 from fedehr_shared.wire.payload import Payload, Value, Values
 
@@ -35,11 +36,11 @@ class GridTransport:
         for message_id in self._grid.push_messages([message]):
             self._owed[message_id] = node
 
-    def pull(self) -> list[tuple[int, Payload | None]]:
+    def pull(self) -> list[tuple[int, Payload | Absence | None]]:
         """Answers that came since the last call."""
         if not self._owed:
             return []
-        answers: list[tuple[int, Payload | None]] = []
+        answers: list[tuple[int, Payload | Absence | None]] = []
         for reply in self._grid.pull_messages(list(self._owed)):
             node = self._owed.pop(reply.metadata.reply_to_message_id, None)
             if node is not None:
@@ -98,9 +99,11 @@ def _plain(value: object) -> Value:
     raise WireError("a value in the answer is neither a number, a string nor a list of them.")
 
 
-def _read(reply: Message) -> Payload | None:
+def _read(reply: Message) -> Payload | Absence | None:
     if reply.has_error():
-        return None
+        # fedehr's nodes tell of their own failures in an answer: this is the engine's, of a node
+        # that is not connected or was lost with the request.
+        return Absence.AWAY
     try:
         return from_records(reply.content)
     except Exception as error:  # bytes from outside: NumPy's reader alone raises seven kinds

@@ -6,7 +6,7 @@ from typing import Any
 
 from fedehr_server.progress import ProgressLog, write_json
 from fedehr_server.rounds.agreement import Agreement
-from fedehr_server.transport import Transport
+from fedehr_server.transport import Absence, Transport
 from fedehr_shared.contract.requests import Proposal, ProposalAnswer
 from fedehr_shared.errors import ContractError, DataError, WireError
 from fedehr_shared.wire.payload import Payload
@@ -116,9 +116,9 @@ class _RoundTrip:
         missing = {site: SILENT if site in silent else OFFLINE for site in self._sites}
         return dict(sorted({**missing, **self._states}.items()))
 
-    def _read(self, node: int, payload: Payload | None) -> tuple[str, str]:
+    def _read(self, node: int, payload: Payload | Absence | None) -> tuple[str, str]:
         name = self._agreement.name_of(node) or f"node {node}"
-        if payload is None:
+        if not isinstance(payload, Payload):
             return name, "network"
         try:
             if "error" in payload.values:

@@ -3,6 +3,7 @@
 import time
 
 from fedehr_server.progress import ProgressLog
+from fedehr_server.rounds.absences import Absences
 from fedehr_server.rounds.agreement import Agreement
 from fedehr_server.rounds.events import (
     Abort,
@@ -22,7 +23,7 @@ from fedehr_server.rounds.machine import WAITING_CODES, StudyMachine, plan_of
 from fedehr_server.rounds.waiting import WaitingPushes
 from fedehr_server.study_run import StudyRun
 from fedehr_server.traffic import Traffic
-from fedehr_server.transport import Transport
+from fedehr_server.transport import Absence, Transport
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.contract.requests import End
 from fedehr_shared.errors import (
@@ -93,6 +94,7 @@ class Conductor:
         self._was_sent_base: set[int] = set()
         self._sizes: dict[int, int] = {}
         self._waiting = WaitingPushes()
+        self._absences = Absences()
         self._told: dict[int, str] = {}
         self._left_out: set[int] = set()
         self.bound: set[int] = set()
@@ -135,11 +137,17 @@ class Conductor:
             self._transport.wait()
         return actions
 
-    def _answer(self, node: int, payload: Payload | None) -> list[Action]:
+    def _answer(self, node: int, payload: Payload | Absence | None) -> list[Action]:
         # One request, one answer: a second one must not be added up.
         asked = self._asked.pop(node, None)
         if asked is None:
             return []
+        if isinstance(payload, Absence):
+            if self._waits_for(node, asked.work):
+                return [PushLater(node, asked.work)]
+            payload = None
+        else:
+            self._absences.answered(node)
         code = self._taken(node, asked, payload)
         if code is None:
             return self._machine.handle(Answered(node, asked.work))
@@ -147,6 +155,16 @@ class Conductor:
             self._was_sent_base.discard(node)
         self._tell_failure(node, asked.work, code)
         return self._machine.handle(Failed(node, asked.work, code["code"]))
+
+    def _waits_for(self, node: int, work: WorkId) -> bool:
+        """Whether a node that is not connected is asked the same again, as the same attempt."""
+        is_new = self._absences.is_new(node)
+        if not self._absences.may_return(node):
+            return False
+        if is_new:
+            where = {"phase": work.phase, "round": work.round, "site": self._name(node)}
+            self._log.write("site_waits", **where, code=NetworkError.code, reference="")
+        return True
 
     def _tell_failure(self, node: int, work: WorkId, code: dict[str, str]) -> None:
         """A site that goes on waiting for the same is told of once."""

@@ -33,7 +33,7 @@ def tell_end(
         for node, payload in answers:
             if node in waiting:
                 waiting.discard(node)
-                heard += [node] if payload is not None and _is_answer(payload) else []
+                heard += [node] if isinstance(payload, Payload) and _is_answer(payload) else []
         if not answers:
             transport.wait()
     return sorted(heard)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedehr_server.transport import Transport
+from fedehr_server.transport import Absence, Transport
 from fedehr_shared.config.exchange import ExchangeConfig
 from fedehr_shared.wire.codec.record import decode, encode
 from fedehr_shared.wire.payload import Arrays, Payload
@@ -63,10 +63,10 @@ class NoisyTransport:
         """As the other's."""
         self._inner.push(node, payload)
 
-    def pull(self) -> list[tuple[int, Payload | None]]:
+    def pull(self) -> list[tuple[int, Payload | Absence | None]]:
         """The other's answers, their updates with noise."""
         return [
-            (node, None if payload is None else self._noised(payload))
+            (node, self._noised(payload) if isinstance(payload, Payload) else payload)
             for node, payload in self._inner.pull()
         ]
 
