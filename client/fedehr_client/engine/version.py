@@ -59,11 +59,11 @@ _MESSAGES = (
 )
 
 
-def require_engine() -> None:
-    """Check the installed engine.
+def require_version() -> None:
+    """Check the installed engine's number, without loading the engine.
 
     Raises:
-        EngineVersionError: it has another version, or other internals.
+        EngineVersionError: it is another.
     """
     installed = version("flwr")
     if installed != ENGINE_VERSION:
@@ -71,6 +71,16 @@ def require_engine() -> None:
             f"flwr {installed} is installed, and this fedehr works with {ENGINE_VERSION} only. "
             f"{_NEXT_STEP}"
         )
+
+
+def require_engine() -> None:
+    """Check the installed engine.
+
+    Raises:
+        EngineVersionError: it has another version, or other internals.
+    """
+    require_version()
+    installed = version("flwr")
     try:
         is_known = fingerprint() == FINGERPRINT
     except (ImportError, AttributeError) as error:

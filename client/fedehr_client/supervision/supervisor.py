@@ -16,6 +16,7 @@ from importlib.metadata import version
 from fedehr_client.audit import events
 from fedehr_client.audit.log import Audit
 from fedehr_client.engine.supernode import renew_secret
+from fedehr_client.engine.version import require_version
 from fedehr_client.node.folder import NodeFolder
 from fedehr_client.node.keys import private_key_fingerprint
 from fedehr_client.site import SiteConfig
@@ -29,13 +30,14 @@ from fedehr_client.supervision.node_state import NodeState, ProcessState
 from fedehr_client.supervision.problem import Kind
 from fedehr_client.supervision.run_lock import RunLock
 from fedehr_shared.errors import DataError, FedehrError, NetworkError, UsageError
+from fedehr_shared.processes import engine_program
 
 STEP_SECONDS = 0.1
 TELL_SECONDS = 5.0
 """How often the state file is written though nothing changed."""
 ROTATE_SECONDS = 10.0
-DISK_SECONDS = 5.0
-"""Before what a full disk stopped is tried again."""
+AGAIN_SECONDS = 5.0
+"""Before what a full disk or a process that does not end has stopped is tried again."""
 
 log = logging.getLogger(__name__)
 
@@ -125,9 +127,9 @@ class Supervisor:
         if time.monotonic() >= self._not_before:
             try:
                 self._advance()
-            except (OSError, DataError) as error:
+            except (OSError, DataError, NetworkError) as error:
                 log.error("%s; trying again", error)  # noqa: TRY400 - the reason is enough
-                self._not_before = time.monotonic() + DISK_SECONDS
+                self._not_before = time.monotonic() + AGAIN_SECONDS
         # First: whoever reads "waiting" must be able to rely on a node that stays.
         self._require_joinable()
         self._tell()
@@ -235,8 +237,9 @@ def require_startable(node: NodeFolder) -> SiteConfig:
     """The site file of a node that can be started.
 
     Raises:
-        ConfigError: the site file or the key is wrong.
+        ConfigError: the site file or the key is wrong, or the engine is of another version.
         DataError: the records' folder is missing.
+        NetworkError: the engine is not installed.
     """
     config = node.config()
     if not config.site.records.is_dir():
@@ -245,6 +248,8 @@ def require_startable(node: NodeFolder) -> SiteConfig:
             f"Mend [site] records in {node.site_file}."
         )
     private_key_fingerprint(config.network.private_key)
+    engine_program("flower-supernode")
+    require_version()
     return config
 
 
