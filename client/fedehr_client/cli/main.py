@@ -13,6 +13,7 @@ from fedehr_client.cli import (
     labels,
     node,
     records,
+    rehearse,
     studies,
     train,
 )
@@ -40,6 +41,7 @@ def _root() -> None:
 
 app.add_typer(init.app)
 app.add_typer(doctor.app)
+app.add_typer(rehearse.app)
 app.add_typer(node.app)
 app.add_typer(erase.app)
 app.add_typer(studies.app)
