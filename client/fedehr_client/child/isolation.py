@@ -62,14 +62,14 @@ def _own_user() -> None:
     number and name there, and no rights over anything."""
     user, group = os.getuid(), os.getgid()
     unshare(CLONE_NEWUSER | CLONE_NEWNET)
-    Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-    Path("/proc/self/uid_map").write_text(f"{user} {user} 1", encoding="ascii")
-    Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="ascii")
+    Path("/proc/self/setgroups").write_text("deny", encoding="utf-8")
+    Path("/proc/self/uid_map").write_text(f"{user} {user} 1", encoding="utf-8")
+    Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="utf-8")
 
 
 def _sees_no_interface() -> bool:
     """Whether nothing but this machine's own loopback is there, and it is down."""
-    lines = Path("/proc/self/net/dev").read_text(encoding="ascii").splitlines()[2:]
+    lines = Path("/proc/self/net/dev").read_text(encoding="utf-8").splitlines()[2:]
     names = {line.partition(":")[0].strip() for line in lines}
     return names <= {"lo"}
 

@@ -36,7 +36,7 @@ def _family(pid: int) -> Iterator[int]:
 
 def _own_bytes(pid: int) -> int:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return 0
     own = [line.split() for line in lines if line.startswith(_OWN)]
@@ -50,6 +50,6 @@ def _machine_bytes() -> int:
 def _container_bytes() -> float:
     """Of a container (cgroup 2)."""
     try:
-        return int(_CGROUP_LIMIT.read_text(encoding="ascii"))
+        return int(_CGROUP_LIMIT.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return float("inf")

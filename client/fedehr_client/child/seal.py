@@ -53,7 +53,7 @@ def seal(worker: int, processors: frozenset[int]) -> Sealed:
     _close_all_but(requests, answers)
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO), encoding="ascii")
+    Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO), encoding="utf-8")
     if processors:
         os.sched_setaffinity(0, processors)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
