@@ -72,6 +72,12 @@ def contract_office() -> Any:
     return _module_beside("contract_office")
 
 
+@pytest.fixture(scope="session")
+def runtime_node() -> Any:
+    """The module `tests/runtime_node.py`: the engine's SuperNode without a coordinator."""
+    return _module_beside("runtime_node")
+
+
 def _module_beside(name: str) -> Any:
     file = Path(__file__).with_name(f"{name}.py")
     spec = importlib.util.spec_from_file_location(name, file)

@@ -93,10 +93,10 @@ def test_a_task_of_another_kind_does_not_block_the_node(
 
 
 def test_a_request_still_on_its_way_is_waited_for(
-    node: Any, tasks: RuntimeTasks, records: Callable[..., Any]
+    node: Any, runtime_node: Any, tasks: RuntimeTasks, records: Callable[..., Any]
 ) -> None:
     gate = threading.Event()
-    line = _line(node, records(work={"a": 1}))
+    line = runtime_node.line_of(records(work={"a": 1}))
 
     def pull(_run: int, name: str) -> bytes:
         assert gate.wait(20)
@@ -200,12 +200,6 @@ def test_an_answer_cut_in_the_middle_is_said(
     monkeypatch.setattr(task.client, "push_object", cut)
     with pytest.raises(HalfSentError, match="2 of"):
         tasks.reply(task, ANSWER)
-
-
-def _line(node: Any, content: Any) -> Any:
-    import sys
-
-    return sys.modules[type(node).__module__].line_of(content)
 
 
 def _expire(node: Any) -> None:
