@@ -78,8 +78,8 @@ class AnswerCheck:
 
 
 def is_error(answer: Payload) -> bool:
-    """Whether an answer says that it is a failure; `error_code` says whether it may."""
-    return ERROR in answer.values
+    """Whether an answer is that of a failure alone; `error_code` says whether it may be."""
+    return not answer.tensors and answer.values.keys() == {ERROR}
 
 
 def error_code(answer: Payload) -> str:
