@@ -1,17 +1,23 @@
 """The events of a node's audit, each with what it tells and nothing else.
 
-Names, digests, numbers and codes alone: no function here takes a text that a record could fill.
+Names, digests, numbers, codes, and what a person or the gate says of a contract: no function here
+takes a text that a record could fill.
 """
 
 import re
+from typing import TYPE_CHECKING
 
 from fedehr_client.audit.log import Audit, Fact
 from fedehr_shared import __version__
 from fedehr_shared.errors import ERROR_CODES
-from fedehr_shared.wire.work import WorkId
+
+if TYPE_CHECKING:
+    # The supervisor writes events too, and has no use for arrays.
+    from fedehr_shared.wire.work import WorkId
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@\[\]-]{0,252}")
+_NAME = re.compile(r"[A-Za-z0-9[][A-Za-z0-9._:+@\[\]-]{0,252}")
+_MOST_CHARACTERS = 400
 _RECEIPT = re.compile(r"[0-9TZ]{1,32}-[0-9a-f]{16}")
 
 
@@ -50,22 +56,38 @@ def contract_received(audit: Audit, *, contract: str, study: str) -> None:
     audit.append("contract_received", _contract(contract, study))
 
 
-def contract_approved(audit: Audit, *, contract: str, study: str) -> None:
-    """A person approved a contract."""
-    audit.append("contract_approved", _contract(contract, study))
+def contract_approved(audit: Audit, *, contract: str, study: str, by: str, note: str = "") -> None:
+    """A person approved a contract: who, and what they wrote beside it."""
+    audit.append("contract_approved", {**_contract(contract, study), **_person(by, note)})
 
 
-def contract_refused(audit: Audit, *, contract: str, study: str) -> None:
+def contract_refused(audit: Audit, *, contract: str, study: str, by: str, note: str = "") -> None:
     """A person refused a contract."""
-    audit.append("contract_refused", _contract(contract, study))
+    audit.append("contract_refused", {**_contract(contract, study), **_person(by, note)})
 
 
-def contract_revoked(audit: Audit, *, contract: str, study: str) -> None:
+def contract_revoked(audit: Audit, *, contract: str, study: str, by: str, note: str = "") -> None:
     """A person took an approval back."""
-    audit.append("contract_revoked", _contract(contract, study))
+    audit.append("contract_revoked", {**_contract(contract, study), **_person(by, note)})
 
 
-def round_asked(audit: Audit, *, contract: str, work: WorkId, run_id: int, request: str) -> None:
+def request_refused(
+    audit: Audit, *, named: dict[str, str], code: str, reason: str, num_repeated: int
+) -> None:
+    """A request was refused before anything was done for it.
+
+    Args:
+        audit: of the node.
+        named: what the request said it is.
+        code: that the coordinator is told.
+        reason: the gate's own words, which speak of the request and of no record.
+        num_repeated: how often the same was refused since the last such line.
+    """
+    why: dict[str, Fact] = {"code": _code(code), "reason": _printable(reason)}
+    audit.append("request_refused", {**named, **why, "num_repeated": int(num_repeated)})
+
+
+def round_asked(audit: Audit, *, contract: str, work: "WorkId", run_id: int, request: str) -> None:
     """An approved contract was asked for a round; `request` is the digest of what was asked."""
     run: dict[str, Fact] = {"run": str(int(run_id)), "request": _digest(request)}
     audit.append("round_asked", {**_work(contract, work), **run})
@@ -75,7 +97,7 @@ def round_answered(
     audit: Audit,
     *,
     contract: str,
-    work: WorkId,
+    work: "WorkId",
     receipt: str,
     num_bytes: int,
     sha256: str,
@@ -89,7 +111,7 @@ def round_answered(
     audit.append("round_answered", {**_work(contract, work), **sent})
 
 
-def round_refused(audit: Audit, *, contract: str, work: WorkId | None, code: str) -> None:
+def round_refused(audit: Audit, *, contract: str, work: "WorkId | None", code: str) -> None:
     """A message was answered by an error; `contract` is empty where it named none."""
     named: dict[str, Fact] = {} if work is None else _work(contract, work)
     if work is None and contract:
@@ -97,12 +119,12 @@ def round_refused(audit: Audit, *, contract: str, work: WorkId | None, code: str
     audit.append("round_refused", {**named, "code": _code(code)})
 
 
-def answer_stopped(audit: Audit, *, contract: str, work: WorkId, receipt: str) -> None:
+def answer_stopped(audit: Audit, *, contract: str, work: "WorkId", receipt: str) -> None:
     """The outbox let an answer not leave: its receipt says why."""
     audit.append("answer_stopped", {**_work(contract, work), "receipt": _receipt(receipt)})
 
 
-def answer_held(audit: Audit, *, contract: str, work: WorkId, receipt: str) -> None:
+def answer_held(audit: Audit, *, contract: str, work: "WorkId", receipt: str) -> None:
     """An answer waits for a person."""
     audit.append("answer_held", {**_work(contract, work), "receipt": _receipt(receipt)})
 
@@ -133,7 +155,16 @@ def _contract(contract: str, study: str) -> dict[str, Fact]:
     return {"contract": _digest(contract), "study": _name(study)}
 
 
-def _work(contract: str, work: WorkId) -> dict[str, Fact]:
+def _person(by: str, note: str) -> dict[str, Fact]:
+    return {"by": _printable(by), "note": _printable(note)}
+
+
+def _printable(text: str) -> str:
+    shown = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return shown[:_MOST_CHARACTERS]
+
+
+def _work(contract: str, work: "WorkId") -> dict[str, Fact]:
     return {
         "contract": _digest(contract),
         "study_digest": _digest(work.digest),

@@ -112,6 +112,14 @@ class Audit:
         """
         yield from (line.content for line in self._chain.lines() if line.content is not None)
 
+    def hashes(self) -> Iterator[str]:
+        """The hash of each whole line, in their order; the chain is followed.
+
+        Raises:
+            DataError: as `verify`.
+        """
+        yield from (line.digest for line in self._chain.lines() if line.content is not None)
+
     def _append(self, stream: IO[bytes], line: Mapping[str, object]) -> None:
         head, last = AuditHead.read(self.head_file), last_digest(stream)
         cut: dict[str, object] = {}

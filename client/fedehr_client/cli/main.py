@@ -5,6 +5,7 @@ from typing import NoReturn
 import typer
 
 from fedehr_client.cli import (
+    audit,
     budget,
     check,
     doctor,
@@ -12,6 +13,7 @@ from fedehr_client.cli import (
     init,
     labels,
     node,
+    outbox,
     records,
     rehearse,
     studies,
@@ -45,6 +47,8 @@ app.add_typer(rehearse.app)
 app.add_typer(node.app)
 app.add_typer(erase.app)
 app.add_typer(studies.app)
+app.add_typer(outbox.app)
+app.add_typer(audit.app)
 app.add_typer(budget.app)
 
 
