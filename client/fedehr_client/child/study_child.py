@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -41,6 +42,8 @@ class StudyChild:
         """
         self._limit = memory_limit(limits)
         self._most_held = 0
+        self._is_killed = False
+        self._in_use = threading.RLock()
         self._log_file = log_file
         processors = _processors(limits.num_cpus)
         options = [f"--worker={os.getpid()}", f"--cpus={','.join(map(str, processors))}"]
@@ -125,28 +128,37 @@ class StudyChild:
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """End it, and whatever it started, at once."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        """End it, and whatever it started, at once; from any thread."""
+        if not self._is_killed:
+            self._is_killed = True
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._pipes.close()
+        # Whoever waits for an answer finds the pipe's end, and lets go of it.
+        with self._in_use:
+            self._pipes.close()
 
     def end(self) -> None:
-        """Let it end by itself, and see to it."""
-        self._pipes.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(END_SECONDS)
+        """Let it end by itself where it has nothing to do, and see to it; from any thread."""
+        if self._in_use.acquire(blocking=False):
+            try:
+                self._pipes.close()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(END_SECONDS)
+            finally:
+                self._in_use.release()
         self.kill()
 
     @contextlib.contextmanager
     def _killed_on_failure(self) -> Iterator[None]:
-        try:
-            yield
-        except Ended:
-            raise ComputeError(self._ending()) from None
-        except BaseException:
-            self.kill()
-            raise
+        with self._in_use:
+            try:
+                yield
+            except Ended:
+                raise ComputeError(self._ending()) from None
+            except BaseException:
+                self.kill()
+                raise
 
     def _ending(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -17,7 +17,8 @@ log = logging.getLogger("fedehr.client")
 class StudyChildren:
     """The processes that hold torch, records and models; the worker itself never does.
 
-    One request at a time; `forget` and `close` may be called from other threads meanwhile.
+    One request at a time; `forget` and `close` may be called from other threads meanwhile, but
+    not from a signal handler, whose reason `why_stop` tells.
     """
 
     def __init__(
@@ -105,15 +106,19 @@ class StudyChildren:
 
     def _start(self, study_digest: str) -> StudyChild:
         self._make_room()
-        child = self._starter.submit(
-            StudyChild, self._site_file, self._limits, self._log_file, self._program
-        ).result()
+        with self._lock:
+            if self._is_closed:
+                raise _closed()
+            started = self._starter.submit(
+                StudyChild, self._site_file, self._limits, self._log_file, self._program
+            )
+        child = started.result()
         with self._lock:
             if not self._is_closed:
                 self._children[study_digest] = child
                 return child
         child.kill()
-        raise ComputeError("the node is stopping: no process was started.")
+        raise _closed()
 
     def _make_room(self) -> None:
         """End the processes that were used longest ago."""
@@ -121,3 +126,7 @@ class StudyChildren:
             digests = list(self._children)
         for digest in digests[: len(digests) - self._limits.num_warm_studies + 1]:
             self.forget(digest)
+
+
+def _closed() -> ComputeError:
+    return ComputeError("the node is stopping: no process was started.")
