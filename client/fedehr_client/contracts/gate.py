@@ -31,7 +31,7 @@ from fedehr_shared.errors import (
     WireError,
 )
 from fedehr_shared.wire.payload import Payload
-from fedehr_shared.wire.work import Phase, WorkId
+from fedehr_shared.wire.work import WorkId
 
 _DAY = timedelta(hours=24)
 
@@ -146,7 +146,7 @@ class ContractGate:
         parts = RequestParts.of(request, contract)
         config = self._node.config()
         self._require_ceilings(known, config)
-        self._require_bytes(known, config, parts.work_id.phase)
+        self._require_bytes(config)
         asked = self._asked(known, request, parts, run_id)
         # Before the tensors are read: what may not come at all costs little.
         with_round(known.runs, asked, contract)
@@ -211,16 +211,16 @@ class ContractGate:
         if found:
             raise PolicyError(str(found[0]))
 
-    def _require_bytes(self, known: KnownStudy, config: SiteConfig, phase: Phase) -> None:
+    def _require_bytes(self, config: SiteConfig) -> None:
+        """An answer that is too large for what is left of a day waits in the outbox."""
         most = config.ceilings.max_bytes_per_day
         if most is None:
             return
-        asked = known.contract.max_answer_bytes.get(phase, 0)
         sent = self._sent_since(datetime.now(UTC) - _DAY)
-        if sent + asked > most:
+        if sent >= most:
             raise BusyError(
-                f"{sent:,} bytes have left in 24 hours, and an answer may have {asked:,} more: "
-                f"[ceilings] max_bytes_per_day = {most:,} lets it wait."
+                f"{sent:,} bytes have left in 24 hours: [ceilings] max_bytes_per_day = {most:,} "
+                "lets the next round wait."
             )
 
     def _sent_since(self, time: datetime) -> int:

@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from fedehr_client.audit import events
 from fedehr_client.audit.log import Audit
 from fedehr_shared.errors import FedehrError
 
@@ -39,6 +40,16 @@ class RefusedRequest:
     run_id: int = 0
     work: str = ""
 
+    def named(self) -> dict[str, str]:
+        """As the audit tells it."""
+        return {
+            "kind": self.kind,
+            "contract": self.contract,
+            "study": self.study,
+            "run": str(self.run_id or ""),
+            "work": self.work,
+        }
+
 
 class Refusals:
     """Of one process."""
@@ -60,18 +71,12 @@ class Refusals:
         if told is not None and now - told.at < _AGAIN_AFTER_SECONDS:
             told.num_since += 1
             return
-        self._audit.append(
-            "request_refused",
-            {
-                "kind": request.kind,
-                "contract": request.contract,
-                "study": request.study,
-                "run_id": request.run_id,
-                "work": request.work,
-                "code": error.code,
-                "reason": reason,
-                "num_repeated": 0 if told is None else told.num_since,
-            },
+        events.request_refused(
+            self._audit,
+            named=request.named(),
+            code=error.code,
+            reason=reason,
+            num_repeated=0 if told is None else told.num_since,
         )
         self._told[key] = _Told(now)
         self._told.move_to_end(key)

@@ -1,11 +1,12 @@
 """`ContractStore`: the contracts that a site holds, and what its people decide about them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fedehr_client.audit.log import Audit, Fact
+from fedehr_client.audit import events
+from fedehr_client.audit.log import Audit
 from fedehr_client.contracts.contract_files import ContractFiles
 from fedehr_client.contracts.known_study import Decision, KnownStudy, State
 from fedehr_client.contracts.site_terms import require_for_site
@@ -69,7 +70,9 @@ class ContractStore:
             if known is None:
                 self._require_room()
                 known = KnownStudy(signed, contract, _now())
-                self._write(known, "contract_received", {})
+                named = {"contract": known.digest, "study": known.study.name}
+                events.contract_received(self._audit, **named)
+                self.files.write(known)
             else:
                 # Signed anew, as with a new certificate: the same text.
                 known = replace(known, signed=signed)
@@ -163,14 +166,11 @@ class ContractStore:
                     f"study '{known.study.name}' is {known.state}: there is no approval to revoke."
                 )
             decided = known.decided(Decision(state, _now(), by, note))
-            self._write(decided, f"contract_{state}", {"by": by, "note": note})
+            named = {"contract": known.digest, "study": known.study.name}
+            # First the audit: nothing is approved that it does not tell of.
+            _EVENTS[state](self._audit, **named, by=by, note=note)
+            self.files.write(decided)
         return decided
-
-    def _write(self, known: KnownStudy, event: str, facts: Mapping[str, Fact]) -> None:
-        """First the audit: nothing is approved that it does not tell of."""
-        named = {"contract": known.digest, "study": known.study.name, **facts}
-        self._audit.append(event, named)
-        self.files.write(known)
 
     def _required(self, contract_digest: str) -> KnownStudy:
         known = self.files.read(contract_digest)
@@ -191,6 +191,13 @@ class ContractStore:
                 f"{waiting} contracts wait for a decision here: no further one was taken. Approve "
                 "or refuse some."
             )
+
+
+_EVENTS: dict[str, Callable[..., None]] = {
+    "approved": events.contract_approved,
+    "refused": events.contract_refused,
+    "revoked": events.contract_revoked,
+}
 
 
 def _authority(node: NodeFolder) -> bytes:

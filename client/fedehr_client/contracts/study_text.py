@@ -5,7 +5,7 @@ from textwrap import wrap
 
 from fedehr_client.contracts.bound import Bound
 from fedehr_client.contracts.cohort_words import cohort_in_words
-from fedehr_client.contracts.study_facts import PhaseFacts, SentFact, StudyFacts
+from fedehr_client.contracts.study_facts import PhaseFacts, StudyFacts
 from fedehr_shared.privacy.disclosure import Protection
 from fedehr_shared.wire.work import Phase
 
@@ -17,19 +17,18 @@ _TITLES: dict[Phase, str] = {
     "finetuning": "Fine-tuning: the model learns the outcomes",
     "evaluation": "Evaluation: how well the model does on held-out subjects",
 }
+_UNPROTECTED = "covered by no noise and no least number of subjects"
 _GROUPS: dict[Protection, str] = {
-    "not_covered": "covered by no noise and no least number of subjects",
-    "epsilon": "with noise that this site adds (see PRIVACY)",
-    "cell_rule": "resting on {min_cell} subjects or more each, without noise",
-    "public": "following from no subject",
+    "epsilon": "with this site's noise (see PRIVACY)",
+    "cell_rule": "resting on {min_cell} subjects or more, without noise",
 }
 _NO_RECORD = (
-    "No record leaves: no identifier, no event, no single value, no text. No code comes in: the "
-    "node runs what is installed here and reads the coordinator's bundle not at all."
+    "No record leaves: no identifier, no event, no single value. No code comes in: what is "
+    "installed here runs, and the coordinator's bundle is not read."
 )
 _ERRORS = (
-    "In place of any answer an error may leave: one documented word and a random reference. The "
-    "connection itself tells when the node works and how large an answer is (docs/privacy.md)."
+    "Instead of an answer an error may leave: a documented word and a random reference. The "
+    "connection tells times and sizes (docs/privacy.md)."
 )
 _HOUR = 3_600
 
@@ -107,11 +106,8 @@ def _records(facts: StudyFacts) -> Iterator[str]:
     uses = "are counted" + (", and learnt from" if "pretraining" in phases else "")
     yield f"  Events of the training subjects (train split, {told}) {uses}."
     if "finetuning" in phases:
-        yield f"  Labels: {', '.join(_task(facts, name) for name in _task_names(facts))}."
-        yield (
-            "  They are learnt from on training subjects, and the model is judged on tuning and "
-            "held-out subjects."
-        )
+        labels = ", ".join(_task(facts, name) for name in _task_names(facts))
+        yield f"  Labels: {labels}; learnt on training, judged on tuning and held-out subjects."
         yield f"  Whose labels: {cohort_in_words(facts.known.study.cohort)}."
     yield f"  Columns: {_columns(facts)}."
 
@@ -139,16 +135,19 @@ def _columns(facts: StudyFacts) -> str:
 
 
 def _leaving(facts: StudyFacts) -> Iterator[str]:
+    explained: set[str] = set()
     for number, phase in enumerate(facts.phases, start=1):
         yield f"  {number}. {_TITLES[phase.phase]}"
         yield f"     {_sizes(phase)}"
+        yield from _unprotected(phase, explained)
         for protection, title in _GROUPS.items():
-            own = [sent for sent in phase.sent if sent.protection == protection]
+            own = [sent.what for sent in phase.sent if sent.protection == protection]
             if own:
-                yield f"     {title.format(min_cell=facts.min_cell)}:"
-                yield from _group(own, with_reasons=protection == "not_covered")
+                yield f"     - {title.format(min_cell=facts.min_cell)}: {'; '.join(own)}"
         if phase.kept:
-            yield f"     kept here by the study's own setting: {', '.join(phase.kept)}"
+            yield f"     - kept here by the study's own setting: {'; '.join(phase.kept)}"
+    public = {s.what: None for p in facts.phases for s in p.sent if s.protection == "public"}
+    yield f"  Besides, following from no subject: {'; '.join(public)}."
     yield f"  {_NO_RECORD}"
     yield f"  {_ERRORS}"
 
@@ -160,12 +159,18 @@ def _sizes(phase: PhaseFacts) -> str:
     return f"{each}, {size_in_words(phase.max_bytes)} in all"
 
 
-def _group(own: list[SentFact], *, with_reasons: bool) -> Iterator[str]:
-    if not with_reasons:
-        yield f"       {'; '.join(sent.what for sent in own)}"
-        return
-    for sent in own:
-        yield f"       - {sent.what}: {sent.reason}"
+def _unprotected(phase: PhaseFacts, explained: set[str]) -> Iterator[str]:
+    """What it could tell is said once a page."""
+    own = [sent for sent in phase.sent if sent.protection == "not_covered"]
+    new = [sent for sent in own if sent.what not in explained]
+    if new:
+        yield f"     - {_UNPROTECTED}:"
+    for sent in new:
+        explained.add(sent.what)
+        yield f"         {sent.what}: {sent.reason}"
+    again = [sent.what for sent in own if sent not in new]
+    if again:
+        yield f"     - {_UNPROTECTED}, as above: {'; '.join(again)}"
 
 
 def _often(facts: StudyFacts) -> Iterator[str]:
@@ -174,8 +179,8 @@ def _often(facts: StudyFacts) -> Iterator[str]:
     hours = known.study.federation.round_deadline_seconds / _HOUR
     yield (
         f"  The study may be run {runs}: {known.num_rounds} answers a run, "
-        f"{size_in_words(contract.max_run_bytes)} at most, each round answered once (the same "
-        f"answer again where a line was cut). A round waits {hours:.3g} h for its answers."
+        f"{size_in_words(contract.max_run_bytes)} at most; a round is answered once, within "
+        f"{hours:.3g} h (the same answer again where the line was cut)."
     )
     yield (
         f"  So far: {len(known.runs)} of {contract.num_runs} run(s) begun, "
@@ -187,10 +192,10 @@ def _privacy(facts: StudyFacts) -> Iterator[str]:
     contract, epsilon = facts.contract, facts.epsilon
     yield f"  {facts.privacy}"
     if contract.subject_epsilon is None:
-        yield "  The study costs nothing of your subjects' budget of epsilon, which bounds noise."
+        yield "  So it costs nothing of your budget of epsilon, and no budget bounds it."
     else:
         yield (
-            f"  With its vocabulary one run of the study alone costs each subject an epsilon of "
+            f"  With its vocabulary one run alone costs each subject an epsilon of "
             f"{contract.subject_epsilon:.4g} (delta {contract.subject_delta:g}, one subject added "
             "or removed)."
         )

@@ -115,3 +115,9 @@ def approve(node: NodeFolder) -> Callable[[Asking], Asking]:
         return asking
 
     return do
+
+
+@pytest.fixture
+def approved(asking: Callable[..., Asking], approve: Callable[[Asking], Asking]) -> Asking:
+    """The small study, approved."""
+    return approve(asking())

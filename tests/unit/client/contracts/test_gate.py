@@ -59,7 +59,7 @@ class Gatekeeper:
         assert type(raised.value) is kind
         last = refusals(self.node)[-1]
         assert (last["code"], last["reason"]) == (kind.code, str(raised.value)[:400])
-        assert last["run_id"] == run
+        assert last["run"] == str(run)
         assert self.known() == before
 
     def known(self) -> Any:
