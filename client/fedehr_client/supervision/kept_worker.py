@@ -8,7 +8,6 @@ from fedehr_client.engine.supernode import supernode_environment
 from fedehr_client.node.folder import NodeFolder
 from fedehr_client.supervision.backoff import Backoff
 from fedehr_client.supervision.log_files import log_file
-from fedehr_client.supervision.tether import tethered
 from fedehr_client.supervision.work_report import read_work
 from fedehr_client.worker.command import worker_command
 from fedehr_shared.processes import ProcessFamily
@@ -79,7 +78,7 @@ class KeptWorker:
         self.started = time.time()
         self._port = runtime_port
         self._process = self.family.start(
-            tethered(worker_command(self._node.path, runtime_port)),
+            worker_command(self._node.path, runtime_port),
             supernode_environment(self._node),
             log_file(self._node, "worker"),
             {"runtime_port": runtime_port},

@@ -20,7 +20,6 @@ from fedehr_client.supervision.backoff import Backoff
 from fedehr_client.supervision.joined_before import JoinedBefore
 from fedehr_client.supervision.log_tail import LogTail
 from fedehr_client.supervision.problem import Kind, Problem
-from fedehr_client.supervision.tether import tethered
 from fedehr_shared.errors import ConfigError, NetworkError
 from fedehr_shared.ports import free_port
 from fedehr_shared.processes import ProcessFamily
@@ -137,7 +136,7 @@ class NodeLink:
         self._tail, self._output = LogTail(self._node.log_file), ""
         command = engine.supernode_command(self._network, self.runtime_port, self._node.secret_file)
         self._process = self.family.start(
-            tethered(command),
+            command,
             engine.supernode_environment(self._node),
             self._node.log_file,
             {"coordinator": self._network.coordinator},

@@ -7,6 +7,7 @@ import time
 import psutil
 
 from fedehr_client.node.folder import NodeFolder
+from fedehr_client.supervision.guard import FAMILIES
 from fedehr_client.supervision.run_lock import RunLock
 from fedehr_shared.processes import ProcessFamily
 
@@ -22,9 +23,7 @@ class RunningNode:
     def __init__(self, node: NodeFolder) -> None:
         """Nothing is looked at yet."""
         self._lock = RunLock(node.state)
-        self._families = [
-            ProcessFamily(node.state / f"{name}.json") for name in ("worker", "supernode")
-        ]
+        self._families = [ProcessFamily(node.state / f"{name}.json") for name in FAMILIES]
 
     @property
     def pid(self) -> int | None:

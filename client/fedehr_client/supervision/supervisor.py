@@ -21,6 +21,7 @@ from fedehr_client.node.folder import NodeFolder
 from fedehr_client.node.keys import private_key_fingerprint
 from fedehr_client.site import SiteConfig
 from fedehr_client.supervision.grpc_health import GrpcHealth
+from fedehr_client.supervision.guard import start_guard
 from fedehr_client.supervision.health import Health
 from fedehr_client.supervision.http_health import HttpHealth
 from fedehr_client.supervision.kept_worker import KeptWorker
@@ -110,6 +111,7 @@ class Supervisor:
         monitoring = self._config.monitoring
         with contextlib.ExitStack() as stack:
             stack.callback(self._health.stop)
+            self._guard = start_guard(self._node.state)
             self._http = HttpHealth(
                 monitoring.http_port, self._health.why_unready, self._health.metrics
             )
@@ -138,6 +140,9 @@ class Supervisor:
             self._rotate()
 
     def _advance(self) -> None:
+        if self._guard.poll() is not None:
+            log.warning("the guard ended by itself; starting another")
+            self._guard = start_guard(self._node.state)
         self._link.advance()
         if self._link.state is LinkState.JOINED and not self._has_joined:
             self._has_joined = True

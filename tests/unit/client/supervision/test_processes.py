@@ -1,4 +1,4 @@
-"""What is tied to a supervisor, who holds the lock, and how long to wait: with real processes."""
+"""What a supervisor leaves, who holds the lock, and how long to wait: with real processes."""
 
 import json
 import os
@@ -15,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedehr_client.supervision.backoff import Backoff
+from fedehr_client.supervision.guard import FAMILIES, end_leftovers, start_guard
 from fedehr_client.supervision.json_file import JsonFile
 from fedehr_client.supervision.run_lock import RunLock
 from fedehr_client.supervision.work_report import WorkReport, read_work
+from fedehr_shared.processes import ProcessFamily
 
 HOLD = """
 import sys, time
@@ -28,11 +30,34 @@ assert lock.acquire()
 print("held", flush=True)
 time.sleep(60)
 """
-START_TETHERED = """
-import subprocess, sys, time
-from fedehr_client.supervision.tether import tethered
-process = subprocess.Popen(tethered(["/bin/sleep", "60"]), start_new_session=True)
-print(process.pid, flush=True)
+START_GUARDED = """
+import os, sys, time
+from pathlib import Path
+from fedehr_client.supervision.guard import start_guard
+from fedehr_shared.processes import ProcessFamily
+state, told = Path(sys.argv[1]), Path(sys.argv[2])
+guard = start_guard(state)
+for name, program in (("worker", sys.argv[3]), ("supernode", sys.argv[4])):
+    ProcessFamily(state / f"{name}.json").start(
+        [sys.executable, "-c", program, str(told / name)], os.environ, told / "log", {}
+    )
+print(guard.pid, flush=True)
+time.sleep(60)
+"""
+POLITE = """
+import signal, sys, time
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
+open(sys.argv[1] + "-up", "w").close()
+while not asked:
+    time.sleep(0.05)
+time.sleep(1.5)
+open(sys.argv[1], "w").write(str(len(asked)))
+"""
+STUBBORN = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open(sys.argv[1] + "-up", "w").close()
 time.sleep(60)
 """
 
@@ -80,26 +105,56 @@ def test_asking_who_holds_the_lock_keeps_nobody_from_taking_it(tmp_path: Path) -
         asking.kill()
 
 
-def test_a_tethered_program_ends_with_its_supervisor() -> None:
+def _killed_supervisor(state: Path, told: Path, *programs: str) -> int:
+    """The guard's process, once the supervisor that it was started by is killed."""
+    state.mkdir()
     with subprocess.Popen(
-        [sys.executable, "-c", START_TETHERED], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", START_GUARDED, str(state), str(told), *programs],
+        stdout=subprocess.PIPE,
+        text=True,
     ) as supervisor:
         assert supervisor.stdout is not None
-        program = psutil.Process(int(supervisor.stdout.readline()))
-        assert _within(5, lambda: program.name() == "sleep"), "it became the program itself"
-        assert program.cmdline() == ["/bin/sleep", "60"]
+        guard = int(supervisor.stdout.readline())
+        assert _within(20, lambda: all((told / f"{name}-up").exists() for name in FAMILIES))
         supervisor.kill()
-    assert _within(5, lambda: not program.is_running() or program.status() == psutil.STATUS_ZOMBIE)
+    return guard
 
 
-def test_a_program_whose_supervisor_died_first_never_starts(tmp_path: Path) -> None:
-    from fedehr_client.supervision.tether import tethered
+def _is_gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
-    command = tethered(["/bin/touch", str(tmp_path / "ran")])
-    # Its parent is a shell, not the process that the command names.
-    done = subprocess.run(["/bin/sh", "-c", '"$@"; exit $?', "sh", *command], check=False)
-    assert done.returncode == 1
-    assert not (tmp_path / "ran").exists()
+
+def test_what_a_killed_supervisor_leaves_is_asked_once_and_may_take_its_leave(
+    tmp_path: Path,
+) -> None:
+    guard = _killed_supervisor(tmp_path / "state", tmp_path, POLITE, POLITE)
+    assert _within(20, lambda: all((tmp_path / name).exists() for name in FAMILIES))
+    assert _within(10, lambda: _is_gone(guard))
+    assert [(tmp_path / name).read_text() for name in FAMILIES] == ["1", "1"]
+
+
+def test_what_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedehr_client.supervision.guard.GRACE_SECONDS", 0.5)
+    state = tmp_path / "state"
+    state.mkdir()
+    family = ProcessFamily(state / "worker.json")
+    process = family.start(
+        [sys.executable, "-c", STUBBORN, str(tmp_path / "worker")], os.environ, tmp_path / "log", {}
+    )
+    assert _within(20, (tmp_path / "worker-up").exists)
+    assert end_leftovers(state) == 1
+    assert process.wait(5) == -signal.SIGKILL
+    assert end_leftovers(state) == 0
+
+
+def test_the_guard_of_a_supervisor_that_ended_leaves_with_it(tmp_path: Path) -> None:
+    guard = start_guard(tmp_path)
+    assert guard.poll() is None
+    guard.communicate(timeout=20)
+    assert guard.returncode == 0
 
 
 @given(st.lists(st.floats(0.0, 200.0), max_size=30))
