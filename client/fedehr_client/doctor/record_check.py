@@ -50,32 +50,30 @@ def _look(site: SiteFolder, config: SiteConfig) -> Iterator[Finding]:
 def _count(site: SiteFolder, config: SiteConfig) -> Iterator[Finding]:
     import pyarrow.parquet as pq
 
-    num_events = sum(pq.read_metadata(file).num_rows for file in site.data_files)
+    from fedehr_client.check.cell_rule import CellRule
+
+    # What the doctor says is what a hospital sends when it asks for help.
+    rule = CellRule(config.ceilings.min_cell)
     splits = pq.read_table(site.splits_file, columns=["split"]).column("split").to_pylist()
     num_subjects, num_training = len(splits), splits.count("train")
-    floor, least = config.ceilings.min_cell, config.ceilings.min_subjects or 0
-    if num_training < floor:
-        # The rule for every number: what rests on fewer is told to nobody.
+    least = config.ceilings.min_subjects or 0
+    told = f"{rule.words(num_subjects)} subjects, {rule.words(num_training)} of them for training"
+    figures = {
+        "num_subjects": rule.subjects(num_subjects),
+        "num_training": rule.subjects(num_training),
+    }
+    if num_training < max(rule.min_cell, least):
+        which = "min_subjects" if num_training >= rule.min_cell else "min_cell"
         yield fail(
             "records",
-            f"fewer than min_cell = {floor} training subjects: this site can join no study.",
+            f"{told}: fewer than [ceilings] {which} asks for, so this site can join no study.",
             f"fedehr-client import --help   (import more records to {site.path})",
-        )
-        return
-    figures = {"num_subjects": num_subjects, "num_training": num_training, "num_events": num_events}
-    if num_training < least:
-        yield fail(
-            "records",
-            f"{num_training:,} training subjects, fewer than [ceilings] min_subjects = {least:,}: "
-            "this site would refuse every study.",
-            f"import more records to {site.path}, or lower [ceilings] min_subjects",
             **figures,
         )
         return
     yield ok(
         "records",
-        f"{num_subjects:,} subjects ({num_training:,} for training), {num_events:,} events. "
-        f"Every row: fedehr-client check {site.path}",
+        f"{told}. Every row is looked at by: fedehr-client check {site.path}",
         **figures,
     )
 

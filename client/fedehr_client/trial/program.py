@@ -9,12 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from fedehr_client.supervision.tether import tethered
-from fedehr_shared.errors import DeadlineError, NetworkError
+from fedehr_shared.errors import (
+    ConfigError,
+    DataError,
+    DeadlineError,
+    FedehrError,
+    NetworkError,
+    PolicyError,
+)
 from fedehr_shared.processes import POLL_SECONDS, engine_program
 
 COMMAND_SECONDS = 300.0
 END_SECONDS = 45.0
 _TOLD_LINES = 5
+_KINDS: dict[int, type[FedehrError]] = {
+    kind.exit_code: kind
+    for kind in (ConfigError, DataError, NetworkError, PolicyError, DeadlineError)
+}
 
 
 class Program:
@@ -74,13 +85,15 @@ def ask(name: str, *words: str) -> str:
     """Run a command to its end and give what it printed.
 
     Raises:
-        NetworkError: it is not installed, or failed; with what it said.
+        FedehrError: it failed, with what it said; of the kind that its exit code tells.
+        NetworkError: it is not installed.
         DeadlineError: it took too long.
     """
     done = _run(name, words, stderr=subprocess.PIPE, seconds=COMMAND_SECONDS)
     if done.returncode:
-        said = " ".join(done.stderr.split()).removeprefix("error: ")
-        raise NetworkError(f"`{name} {words[0]}` of the rehearsal failed: {said}")
+        said = " ".join(done.stderr.rpartition("error: ")[2].split()) or "it said nothing"
+        kind = _KINDS.get(done.returncode, FedehrError)
+        raise kind(f"`{name} {words[0]}` of the rehearsal failed: {said}")
     return done.stdout
 
 

@@ -52,7 +52,7 @@ def rehearse(
         DataError: there are no records, or no room for the folder.
         NetworkError: a program ended, with what it said.
         DeadlineError: a program was not ready in time.
-        ContractError: the study crosses a ceiling of the site file.
+        PolicyError: the study crosses a ceiling of the site file.
     """
     if not (config.site.records / "data").is_dir():
         raise DataError(

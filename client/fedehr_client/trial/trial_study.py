@@ -1,15 +1,19 @@
 """The study that a rehearsal runs: the default recipe or a named study, made for one site."""
 
+from typing import TYPE_CHECKING
+
 from fedehr_client.site import SiteConfig
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import ConfigError, DataError
 from fedehr_shared.meds.folder import SiteFolder
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 NAME = "rehearsal"
 NUM_ROUNDS = 2
 _MOST_TASKS = 4
 _EPSILON = 8.0
-_VALUES = "boolean_value"
 
 
 def default_recipe(config: SiteConfig) -> StudyConfig:
@@ -72,6 +76,11 @@ def _binary_tasks(site: SiteFolder, allowed: tuple[str, ...] | None) -> list[str
             raise DataError(
                 f"the labels of '{task}' cannot be read. Run `fedehr-client check {site.path}`."
             ) from error
-        if _VALUES in table.column_names and table.column(_VALUES).null_count < table.num_rows:
+        # With a time beside it, the truth says whether the event came: another kind of outcome.
+        if _has(table, "boolean_value") and not _has(table, "float_value"):
             found.append(task)
     return found[:_MOST_TASKS]
+
+
+def _has(table: "pa.Table", column: str) -> bool:
+    return column in table.column_names and table.column(column).null_count < table.num_rows
