@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fedehr_client.supervision.tether import tethered
+from fedehr_client.trial.tether import tethered
 from fedehr_shared.errors import (
     ConfigError,
     DataError,
