@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 from fedehr_shared.errors import ConfigError
@@ -56,8 +57,17 @@ def bundle_sha256(file: Path | None = None) -> str:
     Raises:
         ConfigError: the installation lacks the bundle, or the engine does not build it.
     """
+    source = bundle_file() if file is None else file
+    return _built_sha256(source.read_bytes())
+
+
+@lru_cache(maxsize=16)
+def _built_sha256(content: bytes) -> str:
+    """The engine's program takes two seconds to start."""
     with tempfile.TemporaryDirectory(prefix="fedehr-bundle-") as alone:
-        folder = copy_bundle(Path(alone) / "bundle", file)
+        folder = Path(alone) / "bundle"
+        folder.mkdir()
+        (folder / "pyproject.toml").write_bytes(content)
         done = subprocess.run(
             [engine_program("flwr"), "build", "--app", str(folder)],
             cwd=alone,
@@ -71,5 +81,5 @@ def bundle_sha256(file: Path | None = None) -> str:
         built = list(Path(alone).glob("*.fab"))
         if done.returncode != 0 or len(built) != 1:
             told = " ".join((done.stderr or done.stdout).split())[-300:]
-            raise ConfigError(f"the engine does not build the bundle {bundle_file()}: {told}")
+            raise ConfigError(f"the engine does not build the bundle: {told}")
         return hashlib.sha256(built[0].read_bytes()).hexdigest()

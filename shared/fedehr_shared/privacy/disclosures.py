@@ -92,8 +92,9 @@ _OF_TRAINING = (
         "steps see min_cell subjects and more, as expected from public numbers", is_withheld=True,
     ),
     Disclosure(
-        "metrics", ("learning_rate",), _TRAINING, "learning rate of the last step", "", "training",
-        "cell_rule", "public", "follows from the study and the number of steps, and tells no more than that",
+        "metrics", ("learning_rate",), _TRAINING, "learning rate of the last step", "",
+        "training", "cell_rule", "public",
+        "follows from the study and the number of steps, and tells no more than that",
     ),
     Disclosure(
         "metrics", ("grad_norm",), _TRAINING, "mean norm of the gradients", "", "training",
