@@ -5,6 +5,9 @@ from pathlib import Path
 
 from fedehr_client.locator import SITE_FILE
 
+MEMORY_BYTES = "FEDEHR_MEMORY_BYTES"
+"""What the process may hold of the machine's memory."""
+
 _NAMES = frozenset(
     {
         "CC", "CXX", "HOME", "LANG", "LD_LIBRARY_PATH", "LD_PRELOAD", "LOGNAME", "PATH",
@@ -19,7 +22,7 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def child_environment(
-    environ: Mapping[str, str], site_file: Path, num_cpus: int | None
+    environ: Mapping[str, str], site_file: Path, num_cpus: int | None, most_bytes: int
 ) -> dict[str, str]:
     """Of the worker's environment what concerns computing; proxies and keys stay behind.
 
@@ -27,6 +30,7 @@ def child_environment(
         environ: the worker's.
         site_file: says where the records lie.
         num_cpus: processors that libraries start threads for; None: as they like.
+        most_bytes: of memory, for whoever fits a model into it.
     """
     kept = {
         name: value
@@ -34,4 +38,5 @@ def child_environment(
         if name in _NAMES or name.startswith(_PREFIXES)
     }
     threads = {} if num_cpus is None else dict.fromkeys(_THREADS, str(num_cpus))
-    return {**kept, **threads, "PYTHONUNBUFFERED": "1", SITE_FILE: str(site_file.absolute())}
+    own = {SITE_FILE: str(site_file.absolute()), MEMORY_BYTES: str(most_bytes)}
+    return {**kept, **threads, **own, "PYTHONUNBUFFERED": "1"}

@@ -60,7 +60,7 @@ class StudyChild:
                     stdout=subprocess.PIPE,
                     stderr=stderr,
                     bufsize=0,
-                    env=child_environment(os.environ, site_file, limits.num_cpus),
+                    env=child_environment(os.environ, site_file, limits.num_cpus, self._limit),
                     cwd="/",
                     start_new_session=True,
                     umask=0o077,
