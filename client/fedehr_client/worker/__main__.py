@@ -25,12 +25,14 @@ def _work(path: Path, port: int) -> None:
     from fedehr_client.engine.runtime_tasks import RuntimeTasks
     from fedehr_client.node.folder import open_node
     from fedehr_client.supervision.work_report import WorkReport
+    from fedehr_client.worker.allocation import return_large_blocks
     from fedehr_client.worker.desk import Desk
     from fedehr_client.worker.ending import Ending
     from fedehr_client.worker.log import log_to_standard_error
     from fedehr_client.worker.worker import Worker
 
     log_to_standard_error()
+    return_large_blocks()
     ending = Ending()
     ending.listen()
     node = open_node(path)

@@ -121,10 +121,11 @@ class Desk:
             self._refusals.record(told, error)
             raise error
         self._outbox.acknowledge(end.contract_digest)
-        self._children.forget(known.study.digest)
         events.study_ended(self._audit, contract=end.contract_digest, model=end.model_digest)
         notice = self._outbox.seal_state(EndAnswer(self._site).to_payload())
-        return Answer(notice, f"end of {known.study.name} noted")
+        digest = known.study.digest
+        said = f"end of {known.study.name} noted"
+        return Answer(notice, said, on_sent=lambda: self._children.forget(digest))
 
     def _work(self, request: Payload, task: Task) -> Answer:
         if (reason := self._why_not_now()) is not None:
