@@ -27,7 +27,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def verify(
     node: Node,
     expect: Annotated[
-        str, typer.Option(metavar="HASH", help="A hash noted down earlier must be in it.")
+        str, typer.Option(metavar="HASH", help="A hash of the node's audit noted down earlier.")
     ] = "",
     as_json: Json = False,
 ) -> None:
@@ -38,7 +38,8 @@ def verify(
     """
     from fedehr_client.audit.verification import verify_audit
 
-    found = [verify_audit(audit, expect) for audit in _audits(node)]
+    first, *others = _audits(node)
+    found = [verify_audit(first, expect), *map(verify_audit, others)]
     if as_json:
         print_json(found)
         return

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fedehr_client.contracts.admitted import Admitted
@@ -14,8 +15,10 @@ from fedehr_client.outbox.outbox import Outbox
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.contract.study_contract import StudyContract
 from fedehr_shared.meds.folder import FederationFolder
+from fedehr_shared.model.parameter_shapes import update_shapes
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_shared.wire.payload import Payload
+from fedehr_shared.wire.reports import TrainReport
 from fedehr_shared.wire.work import WorkId
 from fedehr_simulations.hospitals.further_outcomes import FURTHER_TASKS
 
@@ -47,6 +50,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """Between them each dtype, each record and each kind of task."""
 _MIN_CELL = 5
+SITE = "north"
 
 
 @dataclass(frozen=True)
@@ -172,3 +176,67 @@ def changed() -> Callable[..., Payload]:
         return replace(payload, values=values)
 
     return change
+
+
+@pytest.fixture(scope="session")
+def small_study(make_study: Callable[..., Any]) -> StudyConfig:
+    """Whose answers are made up here: their numbers mean nothing."""
+    study: StudyConfig = make_study(
+        exchange={"dtype": "fp32"}, pretraining={"rounds": 3, "optimizer_state": "fresh"}
+    )
+    return study
+
+
+@pytest.fixture(scope="session")
+def small_answer(
+    small_study: StudyConfig, contract_office: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[int], Honest]:
+    """`small_answer(round_number)`: an update of pre-training, made in no time."""
+    office = contract_office.ContractOffice(tmp_path_factory.mktemp("office"))
+    contract = office.draft(small_study)
+
+    def make(number: int) -> Honest:
+        return made_up(small_study, contract, number, num_tokens=40)
+
+    return make
+
+
+def made_up(study: StudyConfig, contract: StudyContract, number: int, *, num_tokens: int) -> Honest:
+    """A round's answer with noise for an update."""
+    dice = np.random.default_rng(number)
+    shapes = update_shapes(study, "pretraining", number, num_tokens)
+    update = {
+        name: dice.standard_normal(shape, np.float32) * np.float32(1e-3)
+        for name, shape in shapes.items()
+    }
+    metrics = {"learning_rate": 1e-4, "grad_norm": 0.5, "seconds": 1.5}
+    report = TrainReport(SITE, 40, 2, 3.25, update, metrics=metrics)
+    work = WorkId(study.digest, "pretraining", number, 1)
+    admitted = Admitted(contract, contract.digest, study, work, f"{number:064x}", 7, num_tokens)
+    return Honest(admitted, report.to_payload(study.exchange))
+
+
+@pytest.fixture
+def small_node(tmp_path: Path) -> Callable[..., NodeFolder]:
+    """`small_node("hold = true", max_bytes_per_day=...)`: a node; called again, set anew."""
+
+    def make(outbox: str = "", **ceilings: Any) -> NodeFolder:
+        node = NodeFolder(tmp_path / "small")
+        node.path.mkdir(exist_ok=True)
+        write_site_file(node, tmp_path / SITE, outbox, **ceilings)
+        return node
+
+    return make
+
+
+@pytest.fixture
+def make_made_up(make_study: Callable[..., Any], contract_office: Any) -> Callable[..., Honest]:
+    """`make_made_up(study_changes, num_tokens, folder)`: and a node's site file in the folder."""
+
+    def make(changes: dict[str, Any], num_tokens: int, folder: Path) -> Honest:
+        study = make_study(**{"pretraining": {"rounds": 1, "optimizer_state": "fresh"}, **changes})
+        contract = contract_office.ContractOffice(folder).draft(study, max_tokens=100_000)
+        write_site_file(NodeFolder(folder), folder / SITE)
+        return made_up(study, contract, 1, num_tokens=num_tokens)
+
+    return make
