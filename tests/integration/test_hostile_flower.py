@@ -178,3 +178,13 @@ def test_the_client_app_without_a_place_says_so_by_code(
     payload = _ask(to_records(work.to_payload()), partition)
     assert payload.text("error", "code") in {"data", "config"}
     assert payload.tensors == {}
+
+
+@pytest.mark.usefixtures("as_simulation")
+def test_the_client_app_refuses_to_answer_at_a_node(
+    make_study: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FEDEHR_SITE_FILE", str(tmp_path / "site.toml"))
+    study = make_study()
+    work = Work(WorkId(study.digest, "vocabulary", 1, 1), study)
+    assert _ask(to_records(work.to_payload())).text("error", "code") == "config"

@@ -20,7 +20,8 @@ from fedehr_client.outbox.answer_check import is_error
 from fedehr_client.outbox.outbox import Outbox
 from fedehr_client.supervision.availability import Availability
 from fedehr_client.worker.answer import Answer
-from fedehr_client.worker.failure import failure_of
+from fedehr_client.worker.failure import WAITING_CODES, failure_of
+from fedehr_client.worker.spent_note import SpentNote
 from fedehr_client.worker.why_stop import WhyStop
 from fedehr_shared.contract.requests import (
     End,
@@ -35,9 +36,7 @@ from fedehr_shared.wire.payload import Payload
 
 log = logging.getLogger("fedehr.client")
 
-UNTRIED_CODES = frozenset(
-    {"not_approved", "held", "busy", "contract_missing", "vocabulary_missing", "base_missing"}
-)
+UNTRIED_CODES = WAITING_CODES | {"contract_missing", "vocabulary_missing", "base_missing"}
 """The coordinator asks again, and no attempt is used up by them."""
 
 
@@ -62,6 +61,7 @@ class Desk:
         self._outbox = Outbox(node)
         self._refusals = Refusals(self._audit)
         self._availability = Availability(node)
+        self._spent = SpentNote(node, self._audit)
         self._why_end = why_end
         self._children = StudyChildren(
             node.site_file, config.limits, node.path / "logs" / "child.log"
@@ -123,9 +123,13 @@ class Desk:
         self._outbox.acknowledge(end.contract_digest)
         events.study_ended(self._audit, contract=end.contract_digest, model=end.model_digest)
         notice = self._outbox.seal_state(EndAnswer(self._site).to_payload())
-        digest = known.study.digest
-        said = f"end of {known.study.name} noted"
-        return Answer(notice, said, on_sent=lambda: self._children.forget(digest))
+
+        def on_sent() -> None:
+            self._children.forget(known.study.digest)
+            if known.contract.subject_epsilon is not None:
+                self._spent.write(known.digest)
+
+        return Answer(notice, f"end of {known.study.name} noted", on_sent=on_sent)
 
     def _work(self, request: Payload, task: Task) -> Answer:
         if (reason := self._why_not_now()) is not None:
@@ -163,6 +167,8 @@ class Desk:
         def on_sent() -> None:
             self._outbox.sent(admitted)
             self._gate.answered(admitted)
+            if admitted.contract.subject_epsilon is not None:
+                self._spent.write(admitted.contract_digest)
 
         said = f"{_name(admitted)} {said}"
         return Answer(payload, said, admitted.work_id, admitted.study.name, on_sent=on_sent)

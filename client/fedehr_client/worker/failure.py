@@ -14,6 +14,9 @@ from fedehr_shared.wire.reports import ErrorReport
 
 log = logging.getLogger("fedehr.client")
 
+WAITING_CODES = frozenset({"not_approved", "held", "busy"})
+"""Nothing failed: the coordinator asks again every few seconds."""
+
 
 def failure_of(error: Exception) -> Payload:
     """Log an exception, and give what may be said of it."""
@@ -23,5 +26,6 @@ def failure_of(error: Exception) -> Payload:
     else:
         places = "".join(traceback.format_tb(error.__traceback__))
         code, reason = "failed", f"{type(error).__name__} at\n{places}"
-    log.error("code %s, reference %s: %s", code, reference, reason)
+    level = logging.INFO if code in WAITING_CODES else logging.ERROR
+    log.log(level, "code %s, reference %s: %s", code, reference, reason)
     return ErrorReport(code, reference).to_payload()
