@@ -127,7 +127,9 @@ def _told(found: dict[str, Any]) -> list[str]:
     studies = ", ".join(f"{count} {state}" for state, count in sorted(found["studies"].items()))
     lines.append(f"studies: {studies or 'none'}")
     lines.append(f"last round: {_told_round(found['last_round'])}")
-    lines.append(f"sent today: {found['sent_bytes_today']:,} bytes (UTC)")
+    sent = found["sent_bytes_last_day"]
+    told_bytes = "unknown; see fedehr-client audit" if sent is None else f"{sent:,} bytes"
+    lines.append(f"sent in 24 hours: {told_bytes}")
     lines.append(f"epsilon spent: {_told_epsilon(found['spent_epsilon'])}")
     return lines
 
@@ -198,6 +200,7 @@ def logs(
     from fedehr_client.node.folder import open_node
     from fedehr_client.supervision.log_files import PROCESSES, log_file
     from fedehr_client.supervision.log_reader import follow_logs, last_lines
+    from fedehr_client.supervision.log_tail import LogTail
 
     node = open_node(folder)
     files = {name: log_file(node, name) for name in process or PROCESSES}
@@ -206,11 +209,12 @@ def logs(
         text = line if len(files) == 1 else f"{name}: {line}"
         out.print(text, soft_wrap=True, markup=False)
 
-    for name, file in files.items():
-        for line in last_lines(file, lines):
+    tails = {name: LogTail(file) for name, file in files.items()}
+    for name, tail in tails.items():
+        for line in last_lines(tail, lines):
             show(name, line)
     if follow:
-        follow_logs(files, show)
+        follow_logs(tails, show)
 
 
 @app.command()

@@ -13,6 +13,14 @@ class LogTail:
         self._file = file
         self._offset = self._size()
 
+    def before(self) -> str:
+        """The text before what `read` gives next; of very much only the end."""
+        if self._offset == 0:
+            return ""
+        with self._file.open("rb") as stream:
+            stream.seek(max(0, self._offset - MOST_BYTES))
+            return stream.read(min(MOST_BYTES, self._offset)).decode(errors="replace")
+
     def read(self) -> str:
         """The text that was added; of very much only the end."""
         size = self._size()

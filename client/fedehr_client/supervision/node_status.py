@@ -1,7 +1,7 @@
 """`node_status`: how a node stands, put together from what each part of it keeps."""
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fedehr_client.node.folder import NodeFolder
@@ -40,7 +40,7 @@ def node_status(node: NodeFolder) -> dict[str, Any]:
         "last_round": _last_round(last),
         "num_rounds_answered": last["num_rounds"],
         "errors": last["errors"],
-        "sent_bytes_today": sent_today(last),
+        "sent_bytes_last_day": _sent_last_day(node),
         "spent_epsilon": _spent(node),
     }
 
@@ -92,11 +92,13 @@ def _last_round(work: dict[str, Any]) -> dict[str, Any] | None:
     return {**last, "time": moment.replace("+00:00", "Z")}
 
 
-def sent_today(work: dict[str, Any]) -> int:
-    """Bytes of answers since midnight, UTC."""
-    day = work["day"]
-    is_today = day is not None and day["date"] == datetime.now(UTC).date().isoformat()
-    return int(day["num_bytes"]) if is_today else 0
+def _sent_last_day(node: NodeFolder) -> int | None:
+    from fedehr_client.outbox.outbox import Outbox
+
+    try:
+        return Outbox(node).bytes_since(datetime.now(UTC) - timedelta(hours=24))
+    except FedehrError:
+        return None
 
 
 def _spent(node: NodeFolder) -> float | str | None:

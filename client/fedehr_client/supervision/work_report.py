@@ -7,7 +7,6 @@ study asked and what left is in the audit and in the receipts.
 import contextlib
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +68,6 @@ class WorkReport:
     def _finish(self, num_bytes: int) -> None:
         self._content["task"] = None
         self._content["num_bytes"] += num_bytes
-        date = datetime.fromtimestamp(self._clock(), UTC).date().isoformat()
-        day = self._content["day"]
-        earlier = day["num_bytes"] if day is not None and day["date"] == date else 0
-        self._content["day"] = {"date": date, "num_bytes": earlier + num_bytes}
         self._tell()
 
     def _tell(self) -> None:
@@ -83,7 +78,7 @@ class WorkReport:
 
 def read_work(state: Path) -> dict[str, Any]:
     """What the worker last told: `polled` (seconds since 1970), `task`, `num_rounds`, `num_bytes`,
-    `day` (bytes of one day, UTC), `errors` (by code), `last_round`; without a worker, nothing."""
+    `errors` (by code), `last_round`; without a worker, nothing."""
     return {**_nothing(), **JsonFile(state / WORK_FILE).read()}
 
 
@@ -93,7 +88,6 @@ def _nothing() -> dict[str, Any]:
         "task": None,
         "num_rounds": 0,
         "num_bytes": 0,
-        "day": None,
         "errors": {},
         "last_round": None,
     }

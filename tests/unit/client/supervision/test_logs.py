@@ -101,7 +101,7 @@ def test_the_nodes_log_has_utc_times_and_one_line_a_record(tmp_path: Path) -> No
 def test_an_unknown_log_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="supernode"):
         log_file(NodeFolder(tmp_path), "../../etc/passwd")
-    assert last_lines(log_file(NodeFolder(tmp_path), "child"), 5) == []
+    assert last_lines(LogTail(log_file(NodeFolder(tmp_path), "child")), 5) == []
 
 
 ERROR = "\x1b[91mERROR \x1b[0m:     "

@@ -197,8 +197,7 @@ def test_a_damaged_state_says_nothing(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_worker_goes_on_counting_where_the_one_before_stopped(tmp_path: Path) -> None:
-    day = 86_400.0
-    now = [day * 20_000 + 100.0]
+    now = [1.7e9]
     first = WorkReport(tmp_path, lambda: now[0])
     first.polled()
     first.began("work")
@@ -211,14 +210,8 @@ def test_a_worker_goes_on_counting_where_the_one_before_stopped(tmp_path: Path) 
     second.finished(5)
     told = read_work(tmp_path)
     assert (told["num_rounds"], told["num_bytes"], told["errors"]) == (1, 1_025, {"busy": 2})
-    assert told["day"]["num_bytes"] == 1_025
     assert told["last_round"]["round"] == 3
     assert told["task"] is None
-
-    now[0] += day
-    second.answered("lab", "pretraining", 4, 2.5, 7)
-    told = read_work(tmp_path)
-    assert (told["day"]["num_bytes"], told["num_bytes"]) == (7, 1_032)
     assert json.dumps(told)
 
 
