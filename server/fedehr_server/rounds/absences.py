@@ -29,9 +29,9 @@ class Absences:
         self._given_up.add(node)
         return False
 
-    def is_new(self, node: int) -> bool:
-        """Whether it was there until now."""
-        return node not in self._since
+    def is_away(self, node: int) -> bool:
+        """Whether it has not answered since it was found to be away."""
+        return node in self._since
 
     def answered(self, node: int) -> None:
         """It is there."""

@@ -125,7 +125,7 @@ class Conductor:
         if self._machine.is_joining:
             actions = self._machine.handle(NodesSeen(self._allowed(self._transport.nodes())))
         else:
-            actions = [*self._waiting.take_due()]
+            actions = self._due()
             actions += [
                 action
                 for node, payload in self._transport.pull()
@@ -136,6 +136,19 @@ class Conductor:
         if not actions:
             self._transport.wait()
         return actions
+
+    def _due(self) -> list[Action]:
+        """What was held back and may be pushed now: to a node that is away once it is there."""
+        due = self._waiting.take_due()
+        if not any(self._absences.is_away(push.node) for push in due):
+            return [*due]
+        connected = self._transport.nodes()
+        return [
+            PushLater(push.node, push.work)
+            if push.node not in connected and self._absences.may_return(push.node)
+            else push
+            for push in due
+        ]
 
     def _answer(self, node: int, payload: Payload | Absence | None) -> list[Action]:
         # One request, one answer: a second one must not be added up.
@@ -158,10 +171,10 @@ class Conductor:
 
     def _waits_for(self, node: int, work: WorkId) -> bool:
         """Whether a node that is not connected is asked the same again, as the same attempt."""
-        is_new = self._absences.is_new(node)
+        was_away = self._absences.is_away(node)
         if not self._absences.may_return(node):
             return False
-        if is_new:
+        if not was_away:
             where = {"phase": work.phase, "round": work.round, "site": self._name(node)}
             self._log.write("site_waits", **where, code=NetworkError.code, reference="")
         return True
@@ -228,7 +241,10 @@ class Conductor:
                     self.traffic.sent(node, request)
                     self._transport.push(node, request)
                 case PushLater(node):
-                    self._waiting.hold(action, self._sizes[node])
+                    if self._absences.is_away(node):
+                        self._waiting.hold_shortly(action)
+                    else:
+                        self._waiting.hold(action, self._sizes[node])
                 case Close(work, nodes, missing):
                     told = [f"{self._name(node)}: {code}" for node, code in missing]
                     moved = self.traffic.close_round(work.phase, work.round)

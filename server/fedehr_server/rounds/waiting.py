@@ -23,6 +23,10 @@ class WaitingPushes:
         self._due: dict[int, tuple[float, PushLater]] = {}
         self._waits: dict[int, float] = {}
 
+    def hold_shortly(self, push: PushLater) -> None:
+        """Keep a push for the least time, after which it is to be seen whether it can go."""
+        self._due[push.node] = self._clock() + FIRST_SECONDS, push
+
     def hold(self, push: PushLater, num_bytes: int) -> None:
         """Keep a push until its time has come.
 

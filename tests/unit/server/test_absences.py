@@ -16,10 +16,10 @@ class Clock:
 def test_a_node_is_waited_for_as_long_as_it_may_come_back() -> None:
     clock = Clock()
     absences = Absences(clock)
-    assert absences.is_new(7)
+    assert not absences.is_away(7)
     while clock.now < RETURN_SECONDS:
         assert absences.may_return(7)
-        assert not absences.is_new(7)
+        assert absences.is_away(7)
         clock.now += 7.0
     assert not absences.may_return(7)
 
