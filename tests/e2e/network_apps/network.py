@@ -47,7 +47,8 @@ class Network:
         # Files, not pipes: a pipe stays open while any child of the command lives, and the
         # engine's children live as long as their parent has not been waited for.
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            command = [str(PROGRAMS / program), *map(str, words)]
+            beside = PROGRAMS / program
+            command = [str(beside) if beside.exists() else program, *map(str, words)]
             done = subprocess.run(
                 command,
                 env=environ or self.environ,
@@ -60,8 +61,8 @@ class Network:
             err.seek(0)
             return subprocess.CompletedProcess(command, done.returncode, out.read(), err.read())
 
-    def must(self, program: str, *words: object) -> str:
-        done = self.run(program, *words)
+    def must(self, program: str, *words: object, timeout: float = COMMAND_SECONDS) -> str:
+        done = self.run(program, *words, timeout=timeout)
         assert done.returncode == 0, f"{program} {words}: {done.stdout}{done.stderr}"
         return done.stdout
 
@@ -91,15 +92,42 @@ class Network:
         self.nodes[name] = node
         return node
 
-    def join(self, name: str, records: Path, **settings: dict[str, Any]) -> Path:
-        """`settings`: sections of the site file, with what they change."""
+    def join(
+        self,
+        name: str,
+        records: Path,
+        *,
+        around: Callable[..., list[str]] | None = None,
+        **settings: dict[str, Any],
+    ) -> Path:
+        """A node that runs.
+
+        `around` makes the command line that starts it; `settings`: sections of the site file,
+        with what they change.
+        """
         node = self.init_node(name, records)
         for section, values in settings.items():
             configure(node, section, **values)
         key = node / "node.key.pub"
         self.must("fedehr-server", "site", "add", self.coordinator, name, key)
-        self.must("fedehr-client", "start", node, "--detach")
+        self.start(name, around)
         return node
+
+    def start(self, name: str, around: Callable[..., list[str]] | None = None) -> None:
+        words = ["fedehr-client", "start", str(self.nodes[name]), "--detach"]
+        if around is None:
+            self.must(*words)
+            return
+        program, *arguments = around(PROGRAMS / words[0], *words[1:])
+        self.must(program, *arguments)
+
+    def approve(self, study: Path, *names: str) -> Path:
+        """Sign the contract of a study and approve it at these sites, or at all; its file."""
+        file = self.folder / f"contract-{time.monotonic_ns()}.json"
+        self.must("fedehr-server", "contract", self.coordinator, study, "--out", file)
+        for name in names or self.nodes:
+            self.must("fedehr-client", "approve", self.nodes[name], file, "--yes")
+        return file
 
     def close(self) -> None:
         for node in self.nodes.values():

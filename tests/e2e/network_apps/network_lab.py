@@ -1,8 +1,8 @@
 """Small apps for the network's tests: no torch, no records; the study's seed says what to do.
 
 seed 0: one round, then a result. 1: the ServerApp raises. 2: waits until it is stopped.
-3: the result says failed, with exit code 6. Both apps report the environment and the
-command lines of their own processes.
+3: the result says failed, with exit code 6. The ServerApp reports the environment and the
+command lines of its own processes; its ClientApp is there for a hospital's node not to run it.
 """
 
 import json
@@ -18,7 +18,7 @@ from flwr.serverapp import Grid, ServerApp
 app = ServerApp()
 client = ClientApp()
 
-REPORTED = ("FLWR_TELEMETRY_ENABLED", "FLWR_DISABLE_UPDATE_CHECK", "FLWR_HOME", "FEDEHR_SITE_FILE")
+REPORTED = ("FLWR_TELEMETRY_ENABLED", "FLWR_DISABLE_UPDATE_CHECK", "FLWR_HOME")
 
 
 @app.main()
@@ -69,7 +69,7 @@ def ask(grid: Grid, nodes: list[int]) -> list[dict]:
     while waiting:
         for reply in grid.pull_messages(list(waiting)):
             waiting.discard(reply.metadata.reply_to_message_id)
-            answers.append(json.loads(reply.content["lab"]["process"]))
+            answers.append({name: dict(record) for name, record in reply.content.items()})
         time.sleep(0.1)
     return answers
 

@@ -61,6 +61,7 @@ class GatedProxy:
         self._trusted = ssl.create_default_context(cafile=str(pki / "ca.crt"))
         self._target_port = target_port
         self._gates: list[Gate] = []
+        self._serving: set[asyncio.Task[None]] = set()
         self._lock = threading.Lock()
         self.bytes_per_second: float | None = None
         self.is_open = True
@@ -81,6 +82,14 @@ class GatedProxy:
         with self._lock:
             self._gates.append(gate)
         return gate
+
+    def drop_all(self) -> None:
+        """End the connections that there are."""
+        self._loop.call_soon_threadsafe(self._drop_all)
+
+    def _drop_all(self) -> None:
+        for task in self._serving:
+            task.cancel()
 
     def close(self) -> None:
         """End all connections."""
@@ -106,8 +115,12 @@ class GatedProxy:
 
     async def _serve(self, node: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
         if not self.is_open:
-            answer.close()
+            answer.transport.abort()
             return
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
         coordinator, request = await asyncio.open_connection(
             "127.0.0.1", self._target_port, ssl=self._trusted, server_hostname="localhost"
         )
@@ -118,7 +131,6 @@ class GatedProxy:
         finally:
             for task in (there, back):
                 task.cancel()
-            await asyncio.wait([there, back])
             for writer in (request, answer):
                 # At once, with what is still in its buffer thrown away.
                 writer.transport.abort()

@@ -70,6 +70,16 @@ class HostileMessages:
             self._random.choice(self._mutations)(form)
         return form
 
+    def choice(self, options: Sequence[Any]) -> Any:
+        """One of them."""
+        return self._random.choice(options)
+
+    def noise(self) -> bytes:
+        """Random bytes, or a part that looks like one of the engine's."""
+        kind = self._random.choice([b"ConfigRecord", b"RecordDict", b"Message", b"Array", b"\xff"])
+        body = self._random.randbytes(self._random.choice([0, 3, 200]))
+        return self._random.choice([body, kind + b" " + b"a" * 64 + b" 5\0" + body])
+
     def hostile_value(self) -> Any:
         """One value that nobody expects."""
         texts = [

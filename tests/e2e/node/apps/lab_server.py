@@ -25,31 +25,39 @@ def main(grid: Grid, context: Context) -> None:
     messages = json.loads(asked.read_text()) if asked.exists() else [{"type": "query"}]
     while len(nodes := sorted(grid.get_node_ids())) < int(context.run_config["num-sites"]):
         time.sleep(0.2)
-    answers = [answer for message in messages for answer in ask(grid, nodes, message)]
+    answers = collected(grid, pushed(grid, nodes, messages))
     result = {"status": "completed", "code": "", "exit_code": 0, "message": "", "answers": answers}
     partial = folder / "result.json.partial"
     partial.write_text(json.dumps(result))
     partial.rename(folder / "result.json")
 
 
-def ask(grid: Grid, nodes: list[int], message: dict) -> list[dict]:
-    sent = [
-        Message(
-            content=records_of(message.get("records", {})),
-            dst_node_id=node,
-            message_type=message["type"],
-        )
-        for node in nodes
-    ]
-    waiting = dict(zip(grid.push_messages(sent), nodes, strict=True))
+def pushed(grid: Grid, nodes: list[int], messages: list[dict]) -> dict[str, dict]:
+    """Who was sent which message, by the engine's name for it."""
+    waiting = {}
+    for place, message in enumerate(messages):
+        for node in nodes:
+            try:
+                sent = Message(
+                    content=records_of(message.get("records", {})),
+                    dst_node_id=node,
+                    message_type=message["type"],
+                )
+                (name,) = grid.push_messages([sent])
+            except (TypeError, ValueError, OverflowError, KeyError):
+                continue  # the engine itself makes no such message
+            waiting[name] = {"node": node, "message": place}
+    return waiting
+
+
+def collected(grid: Grid, waiting: dict[str, dict]) -> list[dict]:
     answers = []
     deadline = time.monotonic() + ANSWER_SECONDS
     while waiting and time.monotonic() < deadline:
         for reply in grid.pull_messages(list(waiting)):
-            node = waiting.pop(reply.metadata.reply_to_message_id)
-            answers.append({"node": node, **described(reply)})
+            answers.append({**waiting.pop(reply.metadata.reply_to_message_id), **described(reply)})
         time.sleep(0.05)
-    return answers + [{"node": node, "silent": True} for node in waiting.values()]
+    return answers + [{**left, "silent": True} for left in waiting.values()]
 
 
 def described(reply: Message) -> dict:
@@ -75,12 +83,16 @@ def records_of(forms: dict) -> RecordDict:
     for name, (kind, values) in forms.items():
         plain = {key: unpacked(value) for key, value in values.items()}
         if kind == "array":
-            made[name] = ArrayRecord({key: Array(*array) for key, array in plain.items()})
+            made[name] = ArrayRecord({key: array_of(*array) for key, array in plain.items()})
         elif kind == "config":
             made[name] = ConfigRecord(plain)
         else:
             made[name] = MetricRecord(plain)
     return made
+
+
+def array_of(dtype: str, shape: list[int], stype: str, data: bytes) -> Array:
+    return Array(dtype, tuple(shape), stype, data)
 
 
 def unpacked(value: object) -> object:
