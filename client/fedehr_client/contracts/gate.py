@@ -3,6 +3,7 @@
 What depends on records, and what privacy was spent, is for the process that computes to judge.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,7 @@ from fedehr_shared.wire.payload import Payload
 from fedehr_shared.wire.work import WorkId
 
 _DAY = timedelta(hours=24)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class ContractGate:
@@ -251,7 +253,7 @@ def _named(request: Payload) -> tuple[str, str]:
     """The contract and the round that a request says it is of; empty where it does not."""
     work = request.values.get("work", {})
     contract, work_id = work.get(CONTRACT), work.get("work_id")
-    told = contract[:64] if isinstance(contract, str) else ""
+    told = contract if isinstance(contract, str) and _SHA256.fullmatch(contract) else ""
     try:
         parsed = WorkId.parse(work_id if isinstance(work_id, str) else "")
     except WireError:

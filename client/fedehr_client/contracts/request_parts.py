@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fedehr_shared.contract.requests import CONTRACT
 from fedehr_shared.contract.study_contract import StudyContract
 from fedehr_shared.errors import ContractError, WireError
+from fedehr_shared.model.parameter_shapes import base_shapes
 from fedehr_shared.vocabulary.vocabulary import Vocabulary
 from fedehr_shared.wire.payload import Payload
 from fedehr_shared.wire.task_balance import TaskBalance
@@ -31,12 +32,14 @@ class RequestParts:
         vocabulary_digest: empty in the vocabulary phase.
         vocabulary_text: empty where it was not sent along.
         base_digest: empty where the study has no base.
+        fold_from: the base's digest before the last round; empty where that did not change it.
     """
 
     work_id: WorkId
     vocabulary_digest: str
     vocabulary_text: str
     base_digest: str
+    fold_from: str
 
     @classmethod
     def of(cls, request: Payload, contract: StudyContract) -> "RequestParts":
@@ -55,6 +58,7 @@ class RequestParts:
             _text(request, "vocabulary_digest"),
             _text(request, "vocabulary"),
             _text(request, "base_digest"),
+            _text(request, "fold_from"),
         )
         parts._require_of_phase(contract)
         return parts
@@ -91,7 +95,10 @@ class RequestParts:
             return None
         if len(self.vocabulary_text) > _MOST_VOCABULARY_CHARACTERS:
             raise ContractError("the request's vocabulary is longer than any. It was not read.")
-        vocabulary = Vocabulary.from_json(self.vocabulary_text)
+        try:
+            vocabulary = Vocabulary.from_json(self.vocabulary_text)
+        except (OverflowError, RecursionError) as error:
+            raise ContractError("the request's vocabulary is none. It was not read.") from error
         if vocabulary.digest != self.vocabulary_digest:
             raise ContractError("the request's vocabulary is not the one that its digest names.")
         if vocabulary.num_tokens > contract.max_tokens:
@@ -103,13 +110,24 @@ class RequestParts:
 
     def _require_of_phase(self, contract: StudyContract) -> None:
         if self.work_id.phase == "vocabulary":
-            if self.vocabulary_digest or self.vocabulary_text or self.base_digest:
+            if any(
+                (self.vocabulary_digest, self.vocabulary_text, self.base_digest, self.fold_from)
+            ):
                 raise ContractError("the request names a vocabulary or a base before there is one.")
             return
         reused = contract.study.vocabulary.reuse
         if not _is_sha256(self.vocabulary_digest) or reused not in {"", self.vocabulary_digest}:
             raise ContractError("the request names no vocabulary, or another than the study's.")
-        if self.base_digest and not _is_sha256(self.base_digest):
+        has_base = bool(base_shapes(contract.study, self.work_id.phase, num_tokens=1))
+        if has_base != bool(self.base_digest):
+            raise ContractError(
+                "the request names a base that the study's model has not, or lacks one."
+            )
+        study = contract.study
+        folds = has_base and study.finetuning.tuning == "lora" and study.lora.restarts
+        if self.fold_from and not folds:
+            raise ContractError("the request names a fold, and the study folds nothing.")
+        if any(text and not _is_sha256(text) for text in (self.base_digest, self.fold_from)):
             raise ContractError("the request names its base by no digest.")
 
 

@@ -293,6 +293,23 @@ def test_one_vocabulary_a_run(keeper: Gatekeeper) -> None:
     keeper.refuses(ContractError, "6,004 tokens", too_large)
 
 
+def test_a_base_is_named_where_there_is_one(
+    gate: ContractGate, node: NodeFolder, asking: Ask, approve: Ask, bundle: str
+) -> None:
+    keeper = Gatekeeper(gate, node, approve(asking({"finetuning": {"tuning": "probe"}})), bundle)
+    keeper.admits("vocabulary")
+    named = keeper.asked.request("pretraining", base_digest="d" * 64)
+    keeper.refuses(ContractError, "the study's model has not", named)
+    keeper.refuses(
+        ContractError, "or lacks one", keeper.asked.request("finetuning", base_digest="")
+    )
+    keeper.admits("finetuning")
+    # Sent again without it, or with it: the same content.
+    keeper.admits("finetuning", attempt=2, base=None)
+    other = keeper.asked.request("finetuning", base_digest="e" * 64)
+    keeper.refuses(ContractError, "another content", other)
+
+
 def test_attempts_end(keeper: Gatekeeper) -> None:
     asked = keeper.asked
     keeper.refuses(ContractError, "the contract has 3", asked.request("vocabulary", attempt=4))
