@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -53,4 +54,10 @@ class Signer:
         if not self._key_file.is_file() or not self._certificate_file.is_file():
             return False
         certificate = x509.load_pem_x509_certificate(self._certificate_file.read_bytes())
+        authority = x509.load_pem_x509_certificate((self._folder.pki / "ca.crt").read_bytes())
+        try:
+            # The authority may have been replaced since.
+            certificate.verify_directly_issued_by(authority)
+        except (InvalidSignature, ValueError, TypeError):
+            return False
         return certificate.not_valid_after_utc > until

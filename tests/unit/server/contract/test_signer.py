@@ -21,7 +21,7 @@ from fedehr_server.network.proposal import contract_for, contract_named
 from fedehr_server.network.signer import Signer
 from fedehr_server.run_order import RunOrder
 from fedehr_shared.contract.signed_contract import SignedContract
-from fedehr_shared.errors import ConfigError, UsageError
+from fedehr_shared.errors import ConfigError, ContractError, UsageError
 
 Make = Callable[..., Any]
 
@@ -69,6 +69,17 @@ def test_a_certificate_that_ends_too_early_is_made_anew_for_the_same_key(
     renewed = x509.load_pem_x509_certificate(signed.certificate.encode())
     assert renewed != x509.load_pem_x509_certificate(short)
     assert renewed.public_key() == x509.load_pem_x509_certificate(short).public_key()
+
+
+def test_a_new_authority_certifies_the_signer_anew(
+    coordinator: CoordinatorFolder, draft: Make, keys: Any
+) -> None:
+    old = Signer(coordinator).sign(draft())
+    for name in ("ca.crt", "ca.key"):
+        (coordinator.pki / name).write_bytes((keys.folder / name).read_bytes())
+    assert _verify(coordinator, Signer(coordinator).sign(draft())) == draft()
+    with pytest.raises(ContractError, match="not certified"):
+        _verify(coordinator, old)
 
 
 def test_an_authority_s_key_that_is_not_its_own_signs_nothing(
