@@ -14,8 +14,11 @@ from fedehr_client.outbox.outbox import Outbox
 from fedehr_shared.wire.codec.record import decode
 
 KINDS = (
-    "averaged moments", "withheld", "private", "lora int8", "multitask", "noisy vocabulary",
-)  # fmt: skip
+    "averaged moments",
+    "lora int8",
+    "noisy vocabulary",
+    *(pytest.param(kind, marks=pytest.mark.long) for kind in ("withheld", "private", "multitask")),
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)

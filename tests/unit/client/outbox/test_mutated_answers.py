@@ -291,7 +291,7 @@ def test_another_round_s_answer_is_stopped(honest: Any, outbox_of: Any) -> None:
 
 
 def test_key_order_tells_nothing(honest: Any, outbox_of: Any) -> None:
-    study = honest("multitask")
+    study = honest("lora int8")
     one = study.of("evaluation")
     turned = Payload(values={
         name: dict(reversed(own.items())) for name, own in reversed(one.answer.values.items())
