@@ -8,6 +8,7 @@ from fedehr_client.doctor.finding import Finding, fail, ok, warn
 from fedehr_client.ledger.ledger import Ledger
 from fedehr_client.node.folder import NodeFolder
 from fedehr_client.site import SiteConfig
+from fedehr_client.supervision.node_state import read_state
 from fedehr_shared.errors import FedehrError
 from fedehr_shared.processes import ProcessFamily
 
@@ -68,7 +69,7 @@ def check_contracts(node: NodeFolder) -> Finding:
 def check_processes(node: NodeFolder, *, is_running: bool) -> Iterator[Finding]:
     """Whether the node runs; and where it does not, what an earlier run left behind."""
     if is_running:
-        yield ok("processes", "the node is running.", running=True)
+        yield _check_state(node)
         return
     left = sorted({pid for family in _families(node) for pid in family.members()})
     if left:
@@ -77,6 +78,16 @@ def check_processes(node: NodeFolder, *, is_running: bool) -> Iterator[Finding]:
         yield fail("processes", text, mend, running=False, num_left=len(left))
     else:
         yield ok("processes", "the node is not running, and nothing is left of it.", running=False)
+
+
+def _check_state(node: NodeFolder) -> Finding:
+    found = read_state(node.state)
+    state, reason = str(found.get("state") or "starting"), str(found.get("reason") or "")
+    text = f"the node is running: {state}{': ' if reason else ''}{reason}"
+    if found.get("needs_a_person"):
+        mend = f"fedehr-client status {node.path}   (it tries again by itself)"
+        return warn("processes", text, mend, running=True, state=state)
+    return ok("processes", text if reason else f"{text}.", running=True, state=state)
 
 
 def _families(node: NodeFolder) -> Iterator[ProcessFamily]:

@@ -1,9 +1,11 @@
 """What the doctor says mends a thing, typed into a shell, mends it."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from fedehr_client.doctor.finding import Finding, Verdict
 from fedehr_client.doctor.folder_check import check_folder, check_keys
 from fedehr_client.doctor.history_check import check_audit, check_ledger, check_processes
 from fedehr_client.doctor.machine_check import check_disk, check_memory, check_ports
+from fedehr_client.doctor.record_check import check_records
 from fedehr_client.node.folder import NodeFolder, create_node
 from fedehr_client.node.keys import create_key_pair
 from fedehr_shared.ports import free_port
@@ -130,8 +133,6 @@ def test_a_disk_too_small_for_the_records_is_told(
     node: NodeFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # No test can fill a disk of the machine it runs on: only the figure is another's.
-    import shutil
-
     usage = shutil.disk_usage(node.path)
     assert check_disk(node, node.config()).verdict == "ok"
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10_000_000))
@@ -166,3 +167,41 @@ def _set(node: NodeFolder, before: str, after: str) -> None:
     text = node.site_file.read_text()
     assert before in text
     node.site_file.write_text(text.replace(before, after))
+
+
+def test_counts_of_subjects_keep_the_cell_rule(tmp_path: Path, hospitals: Any) -> None:
+    site = hospitals.sites[0]
+    made = create_node(tmp_path / "own", "north", site.path, "localhost:443", None)
+    found = {each.name: each for each in check_records(made.config(), made.path)}
+    assert found["records"].verdict == "ok"
+    assert found["records"].figures["num_subjects"] % 11 == 0
+    _set(made, "min_cell = 11", "min_cell = 300")
+    few, _ = check_records(made.config(), made.path)
+    assert few.verdict == "fail"
+    assert few.figures == {"num_subjects": None, "num_training": None}
+    _set(made, "min_cell = 300", "min_cell = 11")
+    _set(made, "#min_subjects = 1_000", "min_subjects = 1_000")
+    refused, _ = check_records(made.config(), made.path)
+    assert refused.verdict == "fail"
+    assert "min_subjects" in refused.text
+
+
+@pytest.mark.parametrize("damage", ["no data", "cut short", "several sites"])
+def test_records_that_cannot_be_used_are_told(
+    damage: str, tmp_path: Path, copied_hospitals: Any
+) -> None:
+    site = copied_hospitals.sites[0]
+    place = site.path
+    if damage == "several sites":
+        place = tmp_path / "several"
+        (place / "data").mkdir(parents=True)
+        (place / "federation.json").write_text("{}")
+    made = create_node(tmp_path / "own", "north", place, "localhost:443", None)
+    if damage == "no data":
+        shutil.rmtree(site.path / "data")
+    elif damage == "cut short":
+        file = site.data_files[0]
+        file.write_bytes(file.read_bytes()[:100])
+    (found,) = check_records(made.config(), made.path)
+    assert found.verdict == "fail"
+    assert str(place) in f"{found.text} {found.mend}"
