@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from importlib.metadata import version
 
 from fedehr_client.audit import events
@@ -27,15 +26,13 @@ from fedehr_client.supervision.http_health import HttpHealth
 from fedehr_client.supervision.kept_worker import KeptWorker
 from fedehr_client.supervision.log_files import LogFile, log_file
 from fedehr_client.supervision.node_link import LinkState, NodeLink
-from fedehr_client.supervision.node_state import NodeState, ProcessState
 from fedehr_client.supervision.problem import Kind
 from fedehr_client.supervision.run_lock import RunLock
-from fedehr_shared.errors import DataError, FedehrError, NetworkError, UsageError
+from fedehr_client.supervision.state_teller import StateTeller
+from fedehr_shared.errors import DataError, NetworkError, UsageError
 from fedehr_shared.processes import engine_program
 
-STEP_SECONDS = 0.1
-TELL_SECONDS = 5.0
-"""How often the state file is written though nothing changed."""
+STEP_SECONDS = 0.2
 ROTATE_SECONDS = 10.0
 AGAIN_SECONDS = 5.0
 """Before what a full disk or a process that does not end has stopped is tried again."""
@@ -70,10 +67,6 @@ class Supervisor:
         self._worker = KeptWorker(node)
         self._ending = threading.Event()
         self._num_ended = 0
-        self._state = ""
-        self._unready: str | None = None
-        self._since = _now()
-        self._told = 0.0
         self._rotated = time.monotonic()
         self._not_before = 0.0
 
@@ -96,36 +89,36 @@ class Supervisor:
             raise already_running(self._node)
         with lock:
             self._clear_leftovers()
-            self._health = Health(self._node, self._link, self._worker)
+            health = Health(self._node, self._link, self._worker)
+            teller = StateTeller(self._node, self._config, self._link, self._worker, health)
             try:
-                self._run()
+                self._run(health, teller)
             except BaseException as error:
                 self._stop_processes()
-                self._tell_end(error)
+                teller.tell_end(error, self._num_ended)
                 raise
             self._stop_processes()
-            self._tell_end(None)
+            teller.tell_end(None, self._num_ended)
         return self._num_ended
 
-    def _run(self) -> None:
+    def _run(self, health: Health, teller: StateTeller) -> None:
         monitoring = self._config.monitoring
         with contextlib.ExitStack() as stack:
-            stack.callback(self._health.stop)
+            stack.callback(health.stop)
             self._guard = start_guard(self._node.state)
-            self._http = HttpHealth(
-                monitoring.http_port, self._health.why_unready, self._health.metrics
-            )
-            stack.callback(self._http.stop)
-            self._grpc = GrpcHealth(monitoring.grpc_port)
-            stack.callback(self._grpc.stop)
+            http = HttpHealth(monitoring.http_port, health.why_unready, health.metrics)
+            stack.callback(http.stop)
+            grpc = GrpcHealth(monitoring.grpc_port)
+            stack.callback(grpc.stop)
+            teller.listen_on(http, grpc)
             renew_secret(self._node)
             events.started(self._audit, flwr_version=version("flwr"))
             log.info("started, process %d", os.getpid())
             while not self._ending.wait(STEP_SECONDS):
-                self._step()
+                self._step(teller)
             log.info("stopping")
 
-    def _step(self) -> None:
+    def _step(self, teller: StateTeller) -> None:
         if time.monotonic() >= self._not_before:
             try:
                 self._advance()
@@ -134,7 +127,7 @@ class Supervisor:
                 self._not_before = time.monotonic() + AGAIN_SECONDS
         # First: whoever reads "waiting" must be able to rely on a node that stays.
         self._require_joinable()
-        self._tell()
+        teller.tell()
         if time.monotonic() - self._rotated >= ROTATE_SECONDS:
             self._rotated = time.monotonic()
             self._rotate()
@@ -160,56 +153,6 @@ class Supervisor:
             return
         if not (self._is_detached and problem.kind is Kind.UNKNOWN_KEY):
             raise NetworkError(problem.message)
-
-    def _tell(self) -> None:
-        state, reason = self._health.state
-        is_new = state != self._state
-        if is_new:
-            log.info("%s", state)
-            self._state, self._since = state, _now()
-        unready = self._health.why_unready() or ""
-        if unready != self._unready:
-            is_new, self._unready = True, unready
-            self._grpc.tell(is_ready=not unready)
-        if is_new or time.monotonic() - self._told >= TELL_SECONDS:
-            self._told = time.monotonic()
-            self._write(state, reason, exit_code=None)
-
-    def _tell_end(self, error: BaseException | None) -> None:
-        self._since = _now()
-        if error is None:
-            log.info("stopped: %d process(es) ended, none left", self._num_ended)
-            self._write("stopped", "", exit_code=None)
-            return
-        code = error.exit_code if isinstance(error, FedehrError) else 1
-        reason = str(error) if isinstance(error, FedehrError) else type(error).__name__
-        log.error("ended: %s", reason)
-        self._write("stopped", reason, exit_code=code)
-
-    def _write(self, state: str, reason: str, *, exit_code: int | None) -> None:
-        is_over = state == "stopped"
-        problem = self._link.problem
-        told = NodeState(
-            site=self._config.site.name,
-            coordinator=self._config.network.coordinator,
-            pid=os.getpid(),
-            state=state,
-            reason=reason,
-            since=self._since,
-            is_joined=not is_over and self._link.state is LinkState.JOINED,
-            needs_a_person=problem is not None and problem.needs_a_person,
-            unready="stopped" if is_over else self._unready or "",
-            exit_code=exit_code,
-            http_port=None if is_over else self._http.port,
-            grpc_port=None if is_over else self._grpc.port,
-            processes=(
-                ProcessState("supernode", self._link.pid, self._link.num_restarts),
-                ProcessState("worker", self._worker.pid, self._worker.num_restarts),
-            ),
-        )
-        # A full disk must not end a node; the next write says it all again.
-        with contextlib.suppress(OSError):
-            told.write(self._node.state)
 
     def _rotate(self) -> None:
         for process in ("supernode", "worker", "child"):
@@ -264,7 +207,3 @@ def already_running(node: NodeFolder) -> UsageError:
         f"the node in {node.path} runs already. Stop it first with "
         f"`fedehr-client stop {node.path}`."
     )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 
 def _assert_refused(site: Any, said: str, *words: str, code: int = 5) -> None:
     done = site.run("start", *words)
@@ -58,7 +60,6 @@ def test_an_unknown_key_in_the_foreground(coordinator: Any) -> None:
     _assert_refused(site, "fedehr-server site add")
 
 
-@pytest.mark.long
 def test_an_unknown_key_in_the_background_is_tried_until_it_is_known(
     coordinator: Any, wait_for: Any
 ) -> None:
