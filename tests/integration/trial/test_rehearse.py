@@ -112,10 +112,13 @@ def test_a_study_beyond_a_ceiling_is_refused_before_it_runs(
 @pytest.fixture
 def running(node: NodeFolder, study_file: Path) -> Iterator[subprocess.Popen[str]]:
     """A rehearsal in the middle of its study."""
+    # A shell makes what it starts in the background deaf to SIGINT, and so its descendants.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     log = node.path.parent / "told.log"
     command = [str(PROGRAM), "rehearse", str(node.path), "--study", str(study_file)]
     with log.open("w") as told:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=told, stderr=told)
+    signal.signal(signal.SIGINT, before)
     try:
         deadline = time.monotonic() + SECONDS
         while "vocabulary round 1" not in log.read_text():
