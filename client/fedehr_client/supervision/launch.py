@@ -9,7 +9,7 @@ from typing import Any
 
 from fedehr_client.node.folder import NodeFolder
 from fedehr_client.supervision.log_files import log_file
-from fedehr_client.supervision.node_state import read_state
+from fedehr_client.supervision.node_state import forget_state, read_state
 from fedehr_client.supervision.running_node import RunningNode
 from fedehr_client.supervision.supervisor import already_running, require_startable
 from fedehr_shared.errors import (
@@ -55,6 +55,7 @@ def start_detached(node: NodeFolder, report: Callable[[str], None]) -> Launched:
     require_startable(node)
     if RunningNode(node).pid is not None:
         raise already_running(node)
+    forget_state(node.state)
     process = _spawn(node)
     told = ""
     try:

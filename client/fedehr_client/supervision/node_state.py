@@ -74,3 +74,8 @@ class NodeState:
 def read_state(state: Path) -> dict[str, Any]:
     """The file's content; empty where no supervisor ever ran."""
     return JsonFile(state / STATE_FILE).read()
+
+
+def forget_state(state: Path) -> None:
+    """Remove the file of an earlier supervisor, whose process number may come again."""
+    (state / STATE_FILE).unlink(missing_ok=True)

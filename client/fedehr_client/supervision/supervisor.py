@@ -26,6 +26,7 @@ from fedehr_client.supervision.http_health import HttpHealth
 from fedehr_client.supervision.kept_worker import KeptWorker
 from fedehr_client.supervision.log_files import LogFile, log_file
 from fedehr_client.supervision.node_link import LinkState, NodeLink
+from fedehr_client.supervision.node_state import forget_state
 from fedehr_client.supervision.problem import Kind
 from fedehr_client.supervision.run_lock import RunLock
 from fedehr_client.supervision.state_teller import StateTeller
@@ -88,6 +89,7 @@ class Supervisor:
         if not lock.acquire():
             raise already_running(self._node)
         with lock:
+            forget_state(self._node.state)
             self._clear_leftovers()
             health = Health(self._node, self._link, self._worker)
             teller = StateTeller(self._node, self._config, self._link, self._worker, health)
