@@ -50,7 +50,7 @@ def test_the_tools_judge_what_we_rely_on() -> None:
     assert set(PROJECT["tool"]["mypy"]["packages"]) == set(ROOMS.values())
     assert set(PROJECT["tool"]["importlinter"]["root_packages"]) == set(ROOMS.values())
     kinds = [contract["type"] for contract in PROJECT["tool"]["importlinter"]["contracts"]]
-    assert kinds == ["layers", "forbidden", "forbidden"]
+    assert kinds == ["layers", "forbidden", "forbidden", "forbidden"]
     assert PROJECT["tool"]["pytest"]["ini_options"]["filterwarnings"][0] == "error"
 
 
