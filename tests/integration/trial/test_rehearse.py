@@ -137,7 +137,7 @@ def test_whatever_ends_it_ends_everything(
     number: signal.Signals, node: NodeFolder, running: subprocess.Popen[str]
 ) -> None:
     running.send_signal(number)
-    running.wait(120)
+    assert running.wait(120) == (-9 if number == signal.SIGKILL else 130)
     deadline = time.monotonic() + 60
     while left := _processes(node.path):
         assert time.monotonic() < deadline, left

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fedehr_client.node.folder import open_node
+from fedehr_client.node.site_name import suggested_site_name
 
 PROGRAM = Path(sys.executable).parent / "fedehr-client"
 
@@ -47,6 +48,24 @@ def test_only_the_owner_can_read_what_is_made(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert stat.S_IMODE((tmp_path / "node").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "node" / "node.key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(("typed", "name"), [("north", "north"), ("", None)])
+def test_a_person_is_asked_for_the_name(typed: str, name: str | None, tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    os.write(ours, f"{typed}\n".encode())
+    command = [str(PROGRAM), "init", "node", "--coordinator", "localhost"]
+    done = subprocess.run(
+        command, cwd=tmp_path, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, check=False
+    )
+    asked = os.read(ours, 4_096).decode()
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == 0, asked
+    assert "name of this site" in asked
+    made = open_node(tmp_path / "node").config().site.name
+    assert made == (name or suggested_site_name())
+    assert f"[{suggested_site_name()}]" in asked
 
 
 def test_json_is_all_that_a_program_needs(tmp_path: Path) -> None:
