@@ -92,7 +92,8 @@ class TaskClient:
             return bool(self._client.SendTaskHeartbeat(SendTaskHeartbeatRequest()).success)
         except httpx.HTTPStatusError:
             return False
-        except (httpx.TransportError, ValueError) as error:
+        except (httpx.TransportError, ValueError, RuntimeError) as error:
+            # RuntimeError: the connection was closed while the beat began.
             raise RuntimeAwayError("the SuperNode does not answer") from error
 
     def pull_input(self) -> PullTaskInputResponse:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flwr.app import Message
 
-from fedehr_client.engine.errors import HalfSentError, SecretRefusedError
+from fedehr_client.engine.errors import HalfSentError, RuntimeAwayError, SecretRefusedError
 from fedehr_client.engine.runtime_client import TaskClient
 from fedehr_client.engine.runtime_tasks import RuntimeTasks
 from fedehr_client.engine.task import Task
@@ -160,6 +160,18 @@ def test_the_heartbeat_notices_and_raises_nothing(
         assert time.monotonic() < deadline
         time.sleep(0.01)
     tasks.drop(task)
+
+
+def test_a_beat_after_the_answer_harms_nobody(
+    node: Any, tasks: RuntimeTasks, records: Callable[..., Any]
+) -> None:
+    answered = node.ask(records(work={"a": 1}))
+    task = next_task(tasks)
+    task.request()
+    tasks.reply(task, ANSWER)
+    answered.result(10)
+    with pytest.raises(RuntimeAwayError):
+        task.client.beat()
 
 
 def test_a_worker_killed_with_a_fetched_request_leaves_nothing_stuck(
