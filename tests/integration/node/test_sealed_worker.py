@@ -104,6 +104,7 @@ def test_it_ends_in_time_with_its_child_while_it_computes(hospital: Any) -> None
     assert error_code(from_records(asked.result(10).content)) == "busy"
 
 
+@pytest.mark.long
 def test_it_ends_in_time_though_the_supernode_hangs(hospital: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         hospital.start(port=hanging.getsockname()[1])
@@ -114,6 +115,7 @@ def test_it_ends_in_time_though_the_supernode_hangs(hospital: Any) -> None:
             assert time.monotonic() - begin < 10
 
 
+@pytest.mark.long
 def test_it_waits_for_a_supernode_that_comes_back(hospital: Any, runtime_node: Any) -> None:
     hospital.start()
     assert error_code(hospital.answer(Payload())) == "wire"
@@ -138,6 +140,7 @@ def test_a_wrong_secret_is_said_and_ends_it(hospital: Any) -> None:
     assert "Traceback" not in hospital.log.read_text()
 
 
+@pytest.mark.long
 def test_a_killed_child_is_an_error_and_the_next_request_is_worked_on(hospital: Any) -> None:
     hospital.approve()
     hospital.start()
