@@ -188,3 +188,16 @@ def test_the_client_app_refuses_to_answer_at_a_node(
     study = make_study()
     work = Work(WorkId(study.digest, "vocabulary", 1, 1), study)
     assert _ask(to_records(work.to_payload())).text("error", "code") == "config"
+
+
+@pytest.mark.usefixtures("as_simulation")
+def test_the_client_app_answers_nothing_at_a_hospitals_node(
+    make_study: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """There the sealed worker answers, and no bundle's client app."""
+    monkeypatch.setenv("FEDEHR_SITE_FILE", str(tmp_path / "site.toml"))
+    study = make_study()
+    work = Work(WorkId(study.digest, "vocabulary", 1, 1), study)
+    payload = _ask(to_records(work.to_payload()))
+    assert payload.text("error", "code") == "config"
+    assert (set(payload.values), payload.tensors) == ({"error"}, {})
