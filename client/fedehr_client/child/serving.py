@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import select
 import sys
 import time
@@ -99,7 +100,7 @@ def _await(sealed: Sealed, responder: Responder) -> None:
 def _read(sealed: Sealed, most_bytes: int) -> bytes:
     piece = sealed.requests.read(most_bytes)
     if not piece:
-        sys.exit(0)
+        _leave()
     return piece
 
 
@@ -109,4 +110,10 @@ def _write(sealed: Sealed, parts: Sequence[bytes]) -> None:
             sealed.answers.write(part)
         sealed.answers.flush()
     except BrokenPipeError:
-        sys.exit(0)
+        _leave()
+
+
+def _leave() -> NoReturn:
+    """Nothing is worked on, and the worker waits: torch takes seconds to take itself down."""
+    logging.shutdown()
+    os._exit(0)
