@@ -61,9 +61,12 @@ def test_network_and_simulation_end_at_the_same_bits(
     network.must("fedehr-sim", "hospitals", *make)
     names = sorted(path.parent.name for path in sites.glob("*/metadata"))
     assert len(names) == 3
+    for name in names:
+        network.register(name, sites / name, compute={"num_threads": 1})
     _refuses_to_wait_for_ever(network, tmp_path)
     for name in names:
-        network.join(name, sites / name, compute={"num_threads": 1})
+        network.start(name)
+    network.approve(study)
     network.must("fedehr-server", "submit", network.coordinator, study, "--run", "real")
     _stop_nodes(network)
     # Three actors on two cores: one thread each, as in site.toml.

@@ -74,14 +74,16 @@ class Left:
     """What left one hospital, and what was written down anywhere.
 
     Attributes:
+        site: its name.
         subjects: planted in it.
         connections: every byte that its node sent, by connection.
         requests: the same as HTTP requests.
         payloads: the answers that fedehr made, put together again from the engine's pieces.
         coordinator: the coordinator's folder, all of it.
-        logs: of the hospital's node.
+        logs: of the hospital's node, with its receipts and its audit.
     """
 
+    site: str
     subjects: list[Any]
     connections: list[bytes]
     requests: list[Any]
@@ -112,6 +114,7 @@ def left(
     proxy = recording_proxy.RecordingProxy(network.coordinator, network.proxy_port)
     network.proxy_port = proxy.port
     node = network.join(haunted.name, haunted.path)
+    network.approve(study)
     submit = ("submit", network.coordinator, study, "--run", "watched")
     done = network.run("fedehr-server", *submit, timeout=500.0)
     assert done.returncode == 0, done.stderr
@@ -122,13 +125,21 @@ def left(
     assert result["status"] == "completed"
     assert result["missing"] == []
     return Left(
+        haunted.name,
         subjects,
         proxy.connections,
         proxy.requests,
         _answers(proxy.requests),
         network.coordinator,
-        sorted((node / "logs").iterdir()),
+        [*sorted((node / "logs").iterdir()), *_written(node)],
     )
+
+
+def _written(node: Path) -> list[Path]:
+    """What a node keeps for people to read."""
+    outbox = [file for file in sorted((node / "outbox").rglob("*")) if file.is_file()]
+    contracts = [file for file in sorted((node / "contracts").rglob("*")) if file.is_file()]
+    return [node / "audit.jsonl", *outbox, *contracts, *sorted((node / "state").glob("*.json"))]
 
 
 def _messages(requests: list[Any]) -> Iterator[tuple[str, Any]]:
@@ -223,8 +234,9 @@ def test_every_header_is_in_the_table(left: Left) -> None:
 def test_every_number_of_an_answer_is_in_the_table(left: Left, tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(STUDY)
     table = KeyPatterns(StudyConfig.load(tmp_path / "study.toml"))
-    assert len(left.payloads) == len(PHASES)
-    for phase, payload in zip(PHASES, left.payloads, strict=True):
+    *answers, end = left.payloads
+    assert (end.tensors, end.values) == ({}, {"end": {"site": left.site}})
+    for phase, payload in zip(PHASES, answers, strict=True):
         names = [(r, name) for r, data in payload.tensors.items() for name in decode(data)]
         names += [(r, key) for r, values in payload.values.items() for key in values]
         assert len(names) > 10
@@ -254,10 +266,12 @@ def test_they_are_in_no_file_of_the_coordinator(left: Left, planted_subject: Any
 
 
 def test_they_are_in_no_log_of_the_site(left: Left) -> None:
-    assert any("supernode" in file.name for file in left.logs)
+    names = {file.name for file in left.logs}
+    assert {"supernode.log", "worker.log", "child.log", "node.log", "audit.jsonl"} <= names
+    assert any(file.parent.name == "receipts" for file in left.logs)
     for file in left.logs:
         content = file.read_bytes()
-        assert b"Sent successfully" in content or "supernode" not in file.name
+        assert b"Sent successfully" in content or file.name != "supernode.log"
         for one in left.subjects:
             assert one.traces(content) == [], file
 

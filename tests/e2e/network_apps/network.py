@@ -92,6 +92,18 @@ class Network:
         self.nodes[name] = node
         return node
 
+    def register(self, name: str, records: Path, **settings: dict[str, Any]) -> Path:
+        """A node that the coordinator knows, not started yet.
+
+        `settings`: sections of the site file, with what they change.
+        """
+        node = self.init_node(name, records)
+        for section, values in settings.items():
+            configure(node, section, **values)
+        key = node / "node.key.pub"
+        self.must("fedehr-server", "site", "add", self.coordinator, name, key)
+        return node
+
     def join(
         self,
         name: str,
@@ -100,16 +112,8 @@ class Network:
         around: Callable[..., list[str]] | None = None,
         **settings: dict[str, Any],
     ) -> Path:
-        """A node that runs.
-
-        `around` makes the command line that starts it; `settings`: sections of the site file,
-        with what they change.
-        """
-        node = self.init_node(name, records)
-        for section, values in settings.items():
-            configure(node, section, **values)
-        key = node / "node.key.pub"
-        self.must("fedehr-server", "site", "add", self.coordinator, name, key)
+        """A node that runs; `around` makes the command line that starts it."""
+        node = self.register(name, records, **settings)
         self.start(name, around)
         return node
 

@@ -93,7 +93,7 @@ def _wait_for_refusal(field: Any, contract: Any) -> list[dict[str, Any]]:
         found = [
             line
             for line in field.audit(VICTIM)
-            if line["event"] == "round_refused" and line.get("contract") == contract.digest
+            if line["event"] == "request_refused" and line.get("contract") == contract.digest
         ]
         if found:
             return found
