@@ -77,14 +77,22 @@ def _lines(report: "TrialReport") -> "Iterator[str]":
     for code, number in report.errors.items():
         yield f"  error '{code}' in place of an answer: {number}"
     yield ""
-    rounds = ", ".join(f"{phase} {number}" for phase, number in report.whole_rounds.items())
-    yield f"the whole study ({rounds}) would take this machine about"
-    yield f"  {_duration(report.whole_seconds)}, without the waits for other sites"
-    yield f"  {report.whole_bytes / 1e6:,.1f} MB to send"
+    if report.status == "completed":
+        yield from _whole_lines(report)
+    else:
+        yield "the node's own logs say"
+        yield from (f"  {line}" for line in report.reasons)
     yield ""
     yield "not kept from the site file"
     for key, reason in report.set_aside.items():
         yield f"  {key}: {reason}"
+
+
+def _whole_lines(report: "TrialReport") -> "Iterator[str]":
+    rounds = ", ".join(f"{phase} {number}" for phase, number in report.whole_rounds.items())
+    yield f"the whole study ({rounds}) would take this machine about"
+    yield f"  {_duration(report.whole_seconds)}, without the waits for other sites"
+    yield f"  {report.whole_bytes / 1e6:,.1f} MB to send"
 
 
 def _duration(seconds: float) -> str:

@@ -33,6 +33,9 @@ SERVER = "fedehr-server"
 CLIENT = "fedehr-client"
 START_SECONDS = 180.0
 
+_MOST_REASONS = 8
+_USUAL = " INFO "
+
 ReportStep = Callable[[str], None]
 
 
@@ -96,6 +99,7 @@ def rehearse(
             peak_total_bytes=memory.peak_total_bytes,
             receipts=_receipts(node),
             errors=_errors(node),
+            reasons=() if result["status"] == "completed" else _reasons(node),
             set_aside=set_aside,
         )
 
@@ -162,3 +166,14 @@ def _receipts(node: NodeFolder) -> tuple[ReceiptLine, ...]:
 def _errors(node: NodeFolder) -> dict[str, int]:
     found = Shelf(node).sendings.all()
     return dict(Counter(sending.code for sending in found if sending.kind == "error"))
+
+
+def _reasons(node: NodeFolder) -> tuple[str, ...]:
+    """What the worker and the process that computes logged beside the usual, the latest of it."""
+    lines: list[str] = []
+    for name in ("child.log", "worker.log"):
+        file = node.log_file.with_name(name)
+        if file.is_file():
+            text = file.read_text(encoding="utf-8", errors="replace")
+            lines += [line for line in text.splitlines() if line.strip() and _USUAL not in line]
+    return tuple(lines[-_MOST_REASONS:])

@@ -33,6 +33,8 @@ class TrialReport:
         peak_total_bytes: of all of them at one moment.
         receipts: of every answer that left.
         errors: by code, how many left in place of answers.
+        reasons: where it failed, what the node's logs say beside the usual; the logs themselves
+            are thrown away.
         set_aside: settings of the site file that were not kept, with the reason.
     """
 
@@ -45,6 +47,7 @@ class TrialReport:
     peak_total_bytes: int
     receipts: tuple[ReceiptLine, ...]
     errors: dict[str, int]
+    reasons: tuple[str, ...]
     set_aside: dict[str, str]
 
     @property
@@ -75,6 +78,7 @@ class TrialReport:
             "memory_bytes": {**self.peak_bytes, "at_once": self.peak_total_bytes},
             "receipts": [asdict(line) for line in self.receipts],
             "errors": self.errors,
+            "reasons": list(self.reasons),
             "whole_study": {
                 "rounds": self.whole_rounds,
                 "seconds": self.whole_seconds,
