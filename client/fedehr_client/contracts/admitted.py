@@ -20,6 +20,7 @@ class Admitted:
             whether the vocabulary, the base or the contract were sent along.
         run_id: the engine's, to which the contract is bound.
         num_tokens: of the run's vocabulary; 0 in the vocabulary phase.
+        is_answered: whether an answer to it has left before; then no other one may.
     """
 
     contract: StudyContract
@@ -29,3 +30,4 @@ class Admitted:
     request_digest: str
     run_id: int
     num_tokens: int = 0
+    is_answered: bool = False

@@ -85,7 +85,7 @@ class ContractGate:
             known = self._known(request)
             told = replace(told, study=known.study.name)
             return self._admitted(known, request, run_id, bundle_sha256)
-        except FedehrError as error:
+        except Exception as error:
             self._refusals.record(told, error)
             raise
 
@@ -153,7 +153,7 @@ class ContractGate:
         # Before the tensors are read: what may not come at all costs little.
         with_round(known.runs, asked, contract)
         require_tensors(request, contract, parts.work_id, asked.num_tokens)
-        self._bind(known.digest, asked)
+        bound = self._bind(known.digest, asked)
         return Admitted(
             contract=contract,
             contract_digest=known.digest,
@@ -162,6 +162,7 @@ class ContractGate:
             request_digest=asked.request_digest,
             run_id=run_id,
             num_tokens=asked.num_tokens,
+            is_answered=bound.is_answered,
         )
 
     def _asked(
@@ -179,7 +180,7 @@ class ContractGate:
             time=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
-    def _bind(self, digest: str, asked: AskedRound) -> None:
+    def _bind(self, digest: str, asked: AskedRound) -> RunProgress:
         """Read anew under the lock: an approval may have been revoked meanwhile."""
         with self._store.files.alone():
             known = self._store.find(digest)
@@ -189,6 +190,7 @@ class ContractGate:
             runs = with_round(known.runs, asked, known.contract)
             if runs != known.runs:
                 self._store.files.write(replace(known, runs=runs))
+            return runs[-1]
 
     def _change(self, admitted: Admitted, change: Callable[[RunProgress], RunProgress]) -> None:
         with self._store.files.alone():

@@ -88,7 +88,7 @@ class Desk:
         except TaskLostError:
             raise
         except Exception as error:
-            return self._failure(error, kind)
+            return self._failure(error, kind, task.run_id)
 
     def rest(self) -> None:
         """Between two tasks: a node that does not work now gives memory and GPU back."""
@@ -103,11 +103,7 @@ class Desk:
 
     def _propose(self, request: Payload) -> Answer:
         proposal = Proposal.from_payload(request)
-        try:
-            known = self._store.receive(proposal.signed)
-        except FedehrError as error:
-            self._refusals.record(RefusedRequest("proposal"), error)
-            raise
+        known = self._store.receive(proposal.signed)
         answer = ProposalAnswer(self._site, known.told_state)
         said = f"proposal of {known.study.name} answered: {answer.state}"
         return Answer(self._outbox.seal_state(answer.to_payload()), said)
@@ -116,10 +112,10 @@ class Desk:
         end = End.from_payload(request)
         known = self._store.find(end.contract_digest)
         if known is None or all(run.run_id != run_id for run in known.runs):
-            error = ContractError("the end of a run that this site does not know was told.")
-            told = RefusedRequest("end", contract=end.contract_digest, run_id=run_id)
-            self._refusals.record(told, error)
-            raise error
+            raise ContractError(
+                f"the end of a run of {end.contract_digest[:12]} that this site does not know was "
+                "told."
+            )
         self._outbox.acknowledge(end.contract_digest)
         events.study_ended(self._audit, contract=end.contract_digest, model=end.model_digest)
         notice = self._outbox.seal_state(EndAnswer(self._site).to_payload())
@@ -139,6 +135,7 @@ class Desk:
             kept = self._outbox.kept(admitted)
             if kept is not None:
                 return self._round(admitted, kept, "answered from what was kept")
+            _require_unanswered(admitted)
             return self._computed(admitted, request)
         except Exception as error:
             sealed = self._outbox.seal_error(failure_of(error), admitted)
@@ -185,14 +182,38 @@ class Desk:
         said = f"{_name(admitted)} answered by the error '{code}'"
         return Answer(payload, said, error_code=code, on_sent=on_sent)
 
-    def _failure(self, error: Exception, kind: str) -> Answer:
+    def _failure(self, error: Exception, kind: str, run_id: int) -> Answer:
+        if kind != "work":
+            # What the gate refuses it writes down itself, and that a node is busy is no refusal.
+            error = self._noted(error, kind, run_id)
         payload = self._outbox.seal_error(failure_of(error), None)
         code = payload.text("error", "code")
         said = f"{kind or 'a request of no known kind'} answered by the error '{code}'"
         return Answer(payload, said, error_code=code)
 
+    def _noted(self, error: Exception, kind: str, run_id: int) -> Exception:
+        """The refusal, once it is in the audit; or why it is not."""
+        try:
+            self._refusals.record(RefusedRequest(kind or "unknown", run_id=run_id), error)
+        except FedehrError as unwritten:
+            return unwritten
+        return error
+
     def _why_not_now(self) -> str | None:
         return self._why_end() or self._availability.why_busy()
+
+
+def _require_unanswered(admitted: Admitted) -> None:
+    """A second answer would be another draw; the end of a run removes what was kept of the first.
+
+    Raises:
+        ContractError: an answer has left, and is not kept any more.
+    """
+    if admitted.is_answered:
+        raise ContractError(
+            f"{_name(admitted)} was answered, and its answer is not kept any more: no second one "
+            "is computed."
+        )
 
 
 def _name(admitted: Admitted) -> str:
