@@ -50,7 +50,7 @@ def _read(pem: bytes, what: str) -> "x509.Certificate":
 
     try:
         return x509.load_pem_x509_certificate(pem)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise ContractError(f"{what} cannot be read: it is no PEM certificate.") from error
 
 
@@ -70,11 +70,11 @@ def _require_authority(authority: "x509.Certificate") -> None:
 
 
 def _require_issued_by(certificate: "x509.Certificate", authority: "x509.Certificate") -> None:
-    from cryptography.exceptions import InvalidSignature
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
     try:
         certificate.verify_directly_issued_by(authority)
-    except (InvalidSignature, ValueError, TypeError) as error:
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError) as error:
         raise ContractError(
             "the contract's signer was not certified by the coordinator that this site knows. If "
             "the coordinator has a new authority, ask for its ca.crt."

@@ -153,12 +153,13 @@ class StudyContract(StudyTerms):
             ContractError: the deadline has passed, or the contract is of tomorrow.
         """
         told = f"This machine's clock says {now.astimezone(UTC).strftime(_TIME)}"
-        if now > self.deadline_time + CLOCK_SKEW:
+        # No sum with a time of the contract, which may be the last that there is.
+        if now - CLOCK_SKEW > self.deadline_time:
             raise ContractError(
                 f"the contract ended at {self.deadline}. {told}. If that is right, ask the "
                 "coordinator for a new contract; else set the clock."
             )
-        if now < self.created_time - CLOCK_SKEW:
+        if now + CLOCK_SKEW < self.created_time:
             raise ContractError(
                 f"the contract was made at {self.created}, which is to come. {told}; "
                 f"{CLOCK_SKEW.seconds // 60} minutes of difference are allowed. Set the clock that "

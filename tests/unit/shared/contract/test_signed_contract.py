@@ -1,5 +1,6 @@
 """A contract is believed only as the coordinator's signer signed it, whole, and in its time."""
 
+import base64
 import json
 import random
 from collections.abc import Callable
@@ -245,3 +246,25 @@ def test_strange_texts_are_refused_in_words(keys: Any, now: datetime) -> None:
         if text != "\ud800":
             with pytest.raises(ContractError):
                 keys.sign(text).verify(keys.authority, now)
+
+
+def test_a_certificate_that_nobody_issued_is_refused_in_words_whatever_its_bytes(
+    signed: SignedContract, keys: Any, now: datetime
+) -> None:
+    """Also one whose version number is none, which its reader tells in its own way."""
+    whole = x509.load_pem_x509_certificate(signed.certificate.encode())
+    content = whole.public_bytes(serialization.Encoding.DER)
+    version = content.index(b"\xa0\x03\x02\x01\x02") + 4
+    for number in (3, 78, 255):
+        changed = content[:version] + bytes([number]) + content[version + 1 :]
+        text = base64.encodebytes(changed).decode()
+        pem = f"-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n"
+        with pytest.raises(ContractError):
+            SignedContract(signed.text, signed.signature, pem).verify(keys.authority, now)
+
+
+def test_the_last_day_of_all_is_a_deadline_like_others(
+    draft: Draft, keys: Any, now: datetime
+) -> None:
+    contract = draft(deadline="9999-12-31T23:59:59Z")
+    assert keys.sign(contract.to_json()).verify(keys.authority, now) == contract
