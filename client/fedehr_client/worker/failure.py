@@ -22,10 +22,15 @@ def failure_of(error: Exception) -> Payload:
     """Log an exception, and give what may be said of it."""
     reference = secrets.token_hex(8)
     if isinstance(error, FedehrError):
-        code, reason = error.code, str(error)
+        code, reason = error.code, _on_one_line(str(error))
     else:
         places = "".join(traceback.format_tb(error.__traceback__))
         code, reason = "failed", f"{type(error).__name__} at\n{places}"
     level = logging.INFO if code in WAITING_CODES else logging.ERROR
     log.log(level, "code %s, reference %s: %s", code, reference, reason)
     return ErrorReport(code, reference).to_payload()
+
+
+def _on_one_line(text: str) -> str:
+    """A request's own names may be quoted: they must not look like lines of the log."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

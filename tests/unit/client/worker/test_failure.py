@@ -39,3 +39,12 @@ def test_who_waits_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     failure_of(HeldError("waits"))
     assert [record.levelno for record in caplog.records] == [logging.INFO]
+
+
+def test_what_a_request_names_cannot_look_like_a_line_of_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    failure_of(ContractError("holds 'a\n2026-01-01 INFO study approved\x1b[2J'"))
+    (record,) = caplog.records
+    assert record.getMessage().isprintable()
+    assert "study approved" in caplog.text
