@@ -20,6 +20,7 @@ from fedehr_client.node.folder import NodeFolder
 from fedehr_client.outbox.answer_check import ERROR, AnswerCheck, error_code, is_error
 from fedehr_client.outbox.new_receipt import new_receipt, stopped_receipt
 from fedehr_client.outbox.receipt import MAY_LEAVE, Receipt, TensorRecord, Verdict, utc_now
+from fedehr_client.outbox.records_time import records_time
 from fedehr_client.outbox.sealed_bytes import SealedBytes
 from fedehr_client.outbox.sendings import Sending
 from fedehr_client.outbox.shelf import Shelf
@@ -58,7 +59,8 @@ class Outbox:
     def kept(self, admitted: Admitted) -> Payload | None:
         """The answer to exactly this request, where it is finished; None: it is to be computed.
 
-        Answers to other requests of the contract are over, and are removed.
+        Answers to other requests of the contract are over, and are removed; so is one that is
+        older than the records, which a subject may have left since.
 
         Raises:
             HeldError: it waits for a person.
@@ -71,10 +73,14 @@ class Outbox:
             receipt = self._shelf.receipt_of(admitted)
             if receipt is None:
                 return None
-            if receipt.verdict == "held":
-                raise _held(receipt)
             if receipt.verdict == "refused":
                 raise PolicyError("a person at the site refused to let this answer leave.")
+            if self._is_outdated(receipt):
+                log.warning("the kept answer %s is older than the records: not sent", receipt.id)
+                self._shelf.drop(receipt.contract, receipt.id)
+                return None
+            if receipt.verdict == "held":
+                raise _held(receipt)
             sealed = self._shelf.kept.find(receipt)
             if sealed is None or receipt.verdict not in MAY_LEAVE:
                 log.warning("the kept answer %s is damaged: it is computed anew", receipt.id)
@@ -208,6 +214,10 @@ class Outbox:
     def _check(self, admitted: Admitted, config: SiteConfig) -> AnswerCheck:
         codes = SiteCodes(SiteFolder(config.site.records))
         return AnswerCheck(admitted, config.site.name, config.ceilings.min_cell, codes)
+
+    def _is_outdated(self, receipt: Receipt) -> bool:
+        records = SiteFolder(self._node.config().site.records)
+        return records_time(records) > datetime.fromisoformat(receipt.time)
 
     def _require_room_in_contract(self, admitted: Admitted, num_bytes: int) -> None:
         contract = admitted.contract

@@ -1,10 +1,12 @@
 """What is finished is kept, held and sent again, across restarts and kill -9; then it is gone."""
 
+import contextlib
 import getpass
 import json
 import os
 import signal
 import stat
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -318,3 +320,26 @@ def test_receipts_are_kept_as_long_as_the_site_says(small_node: Any, small_answe
     assert not old.exists()
     assert len(list((node.outbox / "receipts").iterdir())) == 2
     assert len(list((node.outbox / "sent").iterdir())) == 1
+
+
+@pytest.mark.parametrize("hold", ["hold = false", "hold = true"])
+@pytest.mark.parametrize("written", ["data/0.parquet", "metadata/withdrawn.json"])
+def test_what_is_older_than_the_records_does_not_leave(
+    hold: str, written: str, small_node: Any, small_answer: Any
+) -> None:
+    """Somebody may have been erased meanwhile, whose events are in it."""
+    node, one = small_node(hold), small_answer(1)
+    file = node.config().site.records / written
+    (file.parent.parent / "data").mkdir(parents=True)
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"before")
+    with contextlib.suppress(HeldError):
+        Outbox(node).seal(one.admitted, one.answer)
+    with contextlib.suppress(HeldError):
+        assert Outbox(node).kept(one.admitted) == one.answer
+    later = time.time() + 1
+    os.utime(file, (later, later))
+    assert Outbox(node).kept(one.admitted) is None
+    assert _kept(node.outbox) == []
+    (receipt,) = _receipts(node.outbox)
+    assert receipt.verdict == ("passed" if hold.endswith("false") else "outdated")
