@@ -25,6 +25,9 @@ from fedehr_shared.wire.payload import Payload
 MAX_REQUEST_BYTES = 4 * 2**30
 MAX_VALUES_BYTES = 64 * 2**20
 """Of a record of values: a study, a vocabulary."""
+MAX_ALL_VALUES_BYTES = MAX_VALUES_BYTES + 16 * 2**20
+"""Of all records of values together, a contract among them: read, they take several times as much
+memory, and some seconds a megabyte."""
 MAX_INDEX_BYTES = 2**20
 """Of a part that only names others."""
 MAX_NUM_PARTS = 10_000
@@ -60,6 +63,7 @@ class RequestReader:
     max_bytes: int = MAX_REQUEST_BYTES
     num_bytes: int = 0
     _num_parts: int = field(default=0, init=False)
+    _num_value_bytes: int = field(default=0, init=False)
 
     def read(self, message_id: str) -> Payload:
         """The request named `message_id`.
@@ -130,6 +134,12 @@ class RequestReader:
         most = _MOST_BYTES.get(name, MAX_INDEX_BYTES)
         if len(content) > most:
             raise WireError(f"a part of the request is larger than {most} bytes.")
+        if name == ConfigRecord.__qualname__:
+            self._num_value_bytes += len(content)
+        if self._num_value_bytes > MAX_ALL_VALUES_BYTES:
+            raise WireError(
+                f"the request's values are larger than {MAX_ALL_VALUES_BYTES} bytes together."
+            )
         return _Part(name, children, content)
 
     def _count(self, num_bytes: int) -> None:

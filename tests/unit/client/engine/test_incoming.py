@@ -10,6 +10,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedehr_client.engine import incoming
 from fedehr_client.engine.incoming import MAX_INDEX_BYTES, MAX_NUM_PARTS, RequestReader
 from fedehr_client.records import from_records, to_records
 from fedehr_shared.errors import WireError
@@ -121,6 +122,22 @@ def test_a_request_above_the_limit_is_refused() -> None:
     assert parts.read(message, max_bytes=1_001_000).tensors["model"] == bytes(1_000_000)
     with pytest.raises(WireError, match="larger than 999"):
         parts.read(message, max_bytes=999_999)
+
+
+def test_records_of_values_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read, they take several times their size: each within its bound would still be too much."""
+    parts = Parts()
+    records = {}
+    for number in range(9):
+        record = ConfigRecord({"text": f"{number}" * 1_000})
+        records[str(number)] = parts.add("ConfigRecord", [], record.deflate().partition(b"\0")[2])
+    message = parts.message_of(records)
+    assert len(parts.read(message).values) == len(records)
+    monkeypatch.setattr(incoming, "MAX_ALL_VALUES_BYTES", 5_000)
+    parts.num_pulls = 0
+    with pytest.raises(WireError, match="together"):
+        parts.read(message)
+    assert parts.num_pulls < len(records)
 
 
 def test_too_many_parts_are_refused() -> None:
