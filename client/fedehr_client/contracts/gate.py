@@ -105,7 +105,7 @@ class ContractGate:
         return None
 
     def answered(self, admitted: Admitted) -> None:
-        """Write down that the answer to a round has left.
+        """Write down that the answer to a round leaves: from then on there is no other.
 
         Raises:
             ContractError, DataError: the contract's file cannot be read or written.

@@ -161,9 +161,11 @@ class Desk:
         return self._round(admitted, sealed, "answered")
 
     def _round(self, admitted: Admitted, payload: Payload, said: str) -> Answer:
+        # Before it leaves: what is written afterwards may find the disk full.
+        self._gate.answered(admitted)
+
         def on_sent() -> None:
             self._outbox.sent(admitted)
-            self._gate.answered(admitted)
             if admitted.contract.subject_epsilon is not None:
                 self._spent.write(admitted.contract_digest)
 
