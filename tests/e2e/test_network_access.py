@@ -166,9 +166,11 @@ def test_a_node_without_a_key_is_refused(network: Any, tmp_path: Path) -> None:
 
 def test_the_engine_listens_on_loopback_only_and_calls_nobody(network: Any) -> None:
     server = _members(network.coordinator / "state" / "superlink.json")
-    client = _members(network.nodes["north"] / "state" / "supernode.json")
+    state = network.nodes["north"] / "state"
+    client = [*_members(state / "supernode.json"), *_members(state / "worker.json")]
     assert len(server) >= 2, "SuperLink and SuperExec"
-    assert len(client) >= 2, "SuperNode and SuperExec"
+    assert len(client) == 2, "SuperNode and worker, and nothing that unpacks a bundle"
+    assert "--isolation process" in " ".join(client[0].cmdline())
     for process in server + client:
         environ = process.environ()
         assert environ["FLWR_TELEMETRY_ENABLED"] == "0"

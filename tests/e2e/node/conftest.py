@@ -61,7 +61,8 @@ def _run_bundle(
     deadline = time.monotonic() + timeout_seconds
     while not (folder / "result.json").exists():
         assert time.monotonic() < deadline, control.run_output(run_id)
-        assert not control.run_state(run_id).startswith("finished"), control.run_output(run_id)
+        has_ended = control.run_state(run_id).startswith("finished")
+        assert not has_ended or (folder / "result.json").exists(), control.run_output(run_id)
         time.sleep(0.2)
     answers: list[dict[str, Any]] = json.loads((folder / "result.json").read_text())["answers"]
     return answers

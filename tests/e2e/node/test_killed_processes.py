@@ -23,7 +23,7 @@ def study(make_study: Callable[..., Any], node_apps: Any) -> Any:
     """A round of pre-training that nothing happens to, and one for each phase."""
     sections = node_apps.field.SECTIONS
     long_rounds = {"rounds": 1 + len(PHASES), "steps_per_round": 60, "steps_per_epoch": 20}
-    return make_study(**sections, pretraining={**sections["pretraining"], **long_rounds})
+    return make_study(**{**sections, "pretraining": {**sections["pretraining"], **long_rounds}})
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,10 @@
 from typing import Any
 
 from flwr.app import Message
-from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    no_object_id_recompute,
+)
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedehr_client.engine.incoming import MAX_REQUEST_BYTES, RequestReader
@@ -20,9 +23,10 @@ class HostileTask:
         for name in ("_run_id", "_task_id", "_node_id"):
             setattr(TaskIdentity, name, 1)
         message = Message(records, dst_node_id=1, message_type=message_type)
-        objects = get_all_nested_objects(message)
-        self._contents = {name: one.deflate() for name, one in objects.items()}
-        self._message_id = message.object_id
+        with no_object_id_recompute():
+            objects = get_all_nested_objects(message)
+            self._contents = {name: one.deflate() for name, one in objects.items()}
+            self._message_id = message.object_id
         self.message_type = message_type
         self.run_id = run_id
         self.bundle_sha256 = bundle_sha256
