@@ -86,6 +86,9 @@ class Outbox:
                 log.warning("the kept answer %s is damaged: it is computed anew", receipt.id)
                 self._shelf.kept.drop(receipt.contract, receipt.id)
                 return None
+            if self._is_to_be_held(receipt):
+                self._shelf.receipts.write(receipt.with_verdict("held"))
+                raise self._told_held(receipt, admitted)
             return self._let_go(receipt, sealed.payload, admitted)
 
     def seal(self, admitted: Admitted, answer: Payload) -> Payload:
@@ -112,9 +115,7 @@ class Outbox:
             self._shelf.kept.keep(receipt, sealed)
             self._shelf.receipts.write(receipt)
             if verdict == "held":
-                named = {"contract": receipt.contract, "receipt": receipt.id}
-                events.answer_held(self._audit, work=admitted.work_id, **named)
-                raise _held(receipt)
+                raise self._told_held(receipt, admitted)
             return self._let_go(receipt, sealed.payload, admitted)
 
     def sent(self, admitted: Admitted) -> None:
@@ -214,6 +215,16 @@ class Outbox:
     def _check(self, admitted: Admitted, config: SiteConfig) -> AnswerCheck:
         codes = SiteCodes(SiteFolder(config.site.records))
         return AnswerCheck(admitted, config.site.name, config.ceilings.min_cell, codes)
+
+    def _is_to_be_held(self, receipt: Receipt) -> bool:
+        """It waited for the bytes of the day, and meanwhile people want to look at answers."""
+        is_asked = self._node.config().outbox.hold and receipt.verdict == "passed"
+        return is_asked and not self._shelf.sendings.has_left(receipt.contract, receipt.id)
+
+    def _told_held(self, receipt: Receipt, admitted: Admitted) -> HeldError:
+        named = {"contract": receipt.contract, "receipt": receipt.id}
+        events.answer_held(self._audit, work=admitted.work_id, **named)
+        return _held(receipt)
 
     def _is_outdated(self, receipt: Receipt) -> bool:
         records = SiteFolder(self._node.config().site.records)

@@ -91,12 +91,15 @@ class Sendings:
         Raises:
             DataError: as `bytes_since`.
         """
-        if self._answers is None:
-            answers: dict[str, dict[str, int]] = {}
-            for sending in self.all():
-                _count(answers, sending)
-            self._answers = answers
-        return sum(self._answers.get(contract, {}).values())
+        return sum(self._counted().get(contract, {}).values())
+
+    def has_left(self, contract: str, receipt: str) -> bool:
+        """Whether an answer left, or began to.
+
+        Raises:
+            DataError: as `bytes_since`.
+        """
+        return receipt in self._counted().get(contract, {})
 
     def all(self, since: date | None = None) -> Iterator[Sending]:
         """All lines, the oldest first.
@@ -121,6 +124,15 @@ class Sendings:
         for file in self._files():
             if file.stem < oldest:
                 file.unlink(missing_ok=True)
+
+    def _counted(self) -> dict[str, dict[str, int]]:
+        """By contract and receipt, the bytes of answers."""
+        if self._answers is None:
+            answers: dict[str, dict[str, int]] = {}
+            for sending in self.all():
+                _count(answers, sending)
+            self._answers = answers
+        return self._answers
 
     def _add(self, sending: Sending) -> None:
         file = self.folder / f"{sending.time[:10]}.jsonl"

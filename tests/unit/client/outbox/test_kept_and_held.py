@@ -343,3 +343,23 @@ def test_what_is_older_than_the_records_does_not_leave(
     assert _kept(node.outbox) == []
     (receipt,) = _receipts(node.outbox)
     assert receipt.verdict == ("passed" if hold.endswith("false") else "outdated")
+
+
+def test_what_waited_for_the_bytes_of_the_day_is_held_once_people_want_to_look(
+    small_node: Any, small_answer: Any
+) -> None:
+    node, one, two = small_node(), small_answer(1), small_answer(2)
+    Outbox(node).seal(one.admitted, one.answer)
+    small_node("hold = true")
+    assert Outbox(node).kept(one.admitted) == one.answer  # it had left before
+    small_node(max_bytes_per_day=2 * one.answer.num_bytes + 1)
+    with pytest.raises(BusyError):
+        Outbox(node).seal(two.admitted, two.answer)
+    small_node("hold = true")
+    for _ in range(2):
+        with pytest.raises(HeldError):
+            Outbox(node).kept(two.admitted)
+    Decisions(node).release(_receipts(node.outbox)[1].id, "ada")
+    assert Outbox(node).kept(two.admitted) == two.answer
+    events = [line["event"] for line in Audit(node.audit_file).lines()]
+    assert events == ["answer_held", "answer_released"]
