@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ def _fields(kind: type[Section], prefix: str = "") -> Iterator[tuple[str, str]]:
             yield f"{prefix}{name}", name
 
 
+@cache
 def _read_attributes() -> set[str]:
     names: set[str] = set()
     for room in ROOMS:
@@ -47,10 +49,20 @@ def test_each_setting_is_read_somewhere(path: str, name: str) -> None:
     assert name in _read_attributes(), f"{path} changes nothing"
 
 
+@cache
+def _pages() -> str:
+    pages = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]
+    return "\n".join(page.read_text() for page in pages)
+
+
+@cache
+def _template() -> str:
+    """What `fedehr-sim study new` writes: each key below a comment."""
+    return write_study_text("any", ["any"])
+
+
 @pytest.mark.parametrize(("path", "name"), FIELDS, ids=[path for path, _ in FIELDS])
 def test_each_setting_is_explained(path: str, name: str) -> None:
-    pages = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]
-    in_pages = any(f"`{name}`" in page.read_text() for page in pages)
-    # What `fedehr-sim study new` writes: the key, below a comment.
-    in_template = re.search(rf"^# .+\n{name} = ", write_study_text("any", ["any"]), re.MULTILINE)
+    in_pages = f"`{name}`" in _pages()
+    in_template = re.search(rf"^# .+\n{name} = ", _template(), re.MULTILINE)
     assert in_pages or in_template, f"{path} stands in no page of docs/ and not in a new study"
