@@ -228,7 +228,7 @@ def test_a_number_that_the_table_lacks_is_not_sent(
     )
     more = {**answer.values, "metrics": {**answer.values["metrics"], "oldest_age_years": 4711.5}}
 
-    def faulty(work: Work, location: Any) -> Payload:
+    def faulty(work: Work, location: Any, _: Any) -> Payload:
         return Payload(answer.tensors, more)
 
     monkeypatch.setattr(reply, "answer", faulty)

@@ -275,7 +275,7 @@ def test_a_connection_that_broke_between_two_tables_is_told(
 
     address = DatabaseAddress.parse(postgres.url(database))
     with (
-        Workspace(ImportSettings(), beside=tmp_path) as workspace,
+        Workspace(ImportSettings(memory_limit_bytes=4 * 10**9), beside=tmp_path) as workspace,
         open_database(address, ("cdm",)) as opened,
     ):
         postgres.run(
