@@ -238,5 +238,5 @@ def test_a_number_that_the_table_lacks_is_not_sent(
     assert sent.text("error", "code") == "wire"
     assert "metrics.oldest_age_years" in caplog.text
     assert "4711" not in caplog.text
-    monkeypatch.setattr(reply, "answer", lambda work, location: answer)
+    monkeypatch.setattr(reply, "answer", lambda work, location, _: answer)
     assert reply_to(lambda: request, lambda: hospitals.sites[0]) == answer
