@@ -145,14 +145,18 @@ def _by_code(errors: list[Any]) -> dict[str, int]:
 def _table(receipts: list["Receipt"], times: dict[str, list[str]]) -> Any:
     from rich.table import Table
 
-    table = Table(title="answers; times in UTC")
-    for heading in ("id", "time", "study", "round", "bytes", "norm", "verdict", "sent"):
-        table.add_column(heading, justify="right" if heading in {"bytes", "norm"} else "left")
+    from fedehr_client.outbox.receipts import NUM_SHOWN
+
+    # No frame: eight columns stand in a line of 80; what is longer goes on below, uncut.
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("id", "time (UTC)", "study", "round", "bytes", "norm", "verdict", "sent"):
+        is_number = heading in {"bytes", "norm"}
+        table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
     for one in receipts:
-        norm = "" if one.norm is None else f"{one.norm:.4g}"
+        norm = "" if one.norm is None else f"{one.norm:.3g}"
         num_sent = len(times.get(one.id, []))
-        sent = "" if not num_sent else "once" if num_sent == 1 else f"{num_sent} times"
-        table.add_row(one.id[-8:], one.time[:19].replace("T", " "), one.study, one.work,
+        sent = f"{num_sent}x" if num_sent else ""
+        table.add_row(one.id[-NUM_SHOWN:], one.time[:16].replace("T", " "), one.study, one.work,
                       f"{one.num_bytes:,}", norm, one.verdict, sent)  # fmt: skip
     return table
 

@@ -12,6 +12,9 @@ from fedehr_shared.errors import DataError, UsageError
 
 log = logging.getLogger("fedehr.client")
 
+NUM_SHOWN = 8
+"""Last digits of an id, as a list shows it."""
+
 
 class Receipts:
     """`<outbox>/receipts/<id>.json`."""
@@ -45,13 +48,13 @@ class Receipts:
             ) from error
 
     def named(self, name: str) -> Receipt:
-        """The one receipt whose id ends or begins like this.
+        """The one receipt whose id, or the end of it that a list shows, begins or ends like this.
 
         Raises:
             UsageError: there is none, or there are several.
             DataError: it cannot be read, or is damaged.
         """
-        found = [one for one in self.names() if one.startswith(name) or one.endswith(name)]
+        found = [one for one in self.names() if _is_meant(one, name)]
         if len(found) != 1:
             told = "several receipts" if found else "no receipt"
             raise UsageError(
@@ -98,3 +101,10 @@ class Receipts:
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.json"
+
+
+def _is_meant(receipt_id: str, name: str) -> bool:
+    return any(
+        part.startswith(name) or part.endswith(name)
+        for part in (receipt_id, receipt_id[-NUM_SHOWN:])
+    )

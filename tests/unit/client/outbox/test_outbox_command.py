@@ -35,12 +35,14 @@ def test_a_person_sees_what_waits_and_decides(
     name = told["answers"][1]["id"]
     listed = _run("list", node.path, "--held").stdout
     assert name[-8:] in listed
+    assert f"pretraining/{told['answers'][1]['round']}" in listed  # uncut at 80 columns
+    assert max(map(len, listed.splitlines()[:2])) <= 80
     assert "1 busy" in listed
 
     shown = json.loads(_run("show", node.path, name[-8:], "--json").stdout)
     assert shown["values"] == one.answer.values
     assert set(shown["tensors"]["update"]["shapes"]) > {"encoder.norm.weight"}
-    words = _run("show", node.path, name[-8:]).stdout
+    words = _run("show", node.path, name[-8:-4]).stdout  # the beginning of what the list shows
     for part in ("held", shown["sha256"], "loss = 3.25", "num_examples = 40", "L2 norm"):
         assert part in words
 
