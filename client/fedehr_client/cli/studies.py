@@ -81,6 +81,10 @@ def approve(node: Node, study: StudyOrFile, note: Note = "", yes: Yes = False) -
 
     store = _store(node)
     known = _found(store, study, keep=True)
+    if known.state == "approved":
+        store.verified(known.signed)
+        _say_unchanged(known)
+        return
     if not yes:
         _print_page(_facts(store, known), node)
         _confirm(f"let study '{known.study.name}' work at this site?")
@@ -95,6 +99,9 @@ def refuse(node: Node, study: StudyOrFile, note: Note = "", yes: Yes = False) ->
 
     store = _store(node)
     known = _found(store, study, keep=True)
+    if known.state == "refused":
+        _say_unchanged(known)
+        return
     if not yes:
         _confirm(f"refuse study '{known.study.name}' ({known.digest[:_DIGEST_SHOWN]})?")
     store.refuse(known.digest, login_name(), note)
@@ -108,6 +115,9 @@ def revoke(node: Node, study: Study, note: Note = "", yes: Yes = False) -> None:
 
     store = _store(node)
     known = _found(store, study, keep=False)
+    if known.state == "revoked":
+        _say_unchanged(known)
+        return
     if not yes:
         _confirm(f"revoke the approval of study '{known.study.name}'?")
     store.revoke(known.digest, login_name(), note)
@@ -125,9 +135,12 @@ def _found(store: "ContractStore", study: str, *, keep: bool) -> "KnownStudy":
     """By name, digest or file; of a file nothing is kept unless `keep`."""
     from fedehr_client.contracts.known_study import KnownStudy
     from fedehr_shared.contract.signed_contract import SignedContract
+    from fedehr_shared.errors import UsageError
 
     file = Path(study)
     if not file.is_file():
+        if "/" in study or file.suffix == ".json":
+            raise UsageError(f"there is no contract file {study}. Mend the path.")
         return store.named(study)
     signed = SignedContract.load(file)
     if keep:
@@ -148,6 +161,11 @@ def _print_page(facts: "StudyFacts", node: Path) -> None:
     width = min(max(out.width, _LEAST_WIDTH), _MOST_WIDTH)
     for line in wrapped(study_text(facts, str(node)), width):
         out.print(line, markup=False, soft_wrap=True)
+
+
+def _say_unchanged(known: "KnownStudy") -> None:
+    out.print(f"'{known.study.name}' is {known.state} already; nothing was changed",
+              markup=False, soft_wrap=True)  # fmt: skip
 
 
 def _confirm(question: str) -> None:

@@ -30,7 +30,6 @@ _ERRORS = (
     "Instead of an answer an error may leave: a documented word and a random reference. The "
     "connection tells times and sizes (docs/privacy.md)."
 )
-_HOUR = 3_600
 
 
 def study_text(facts: StudyFacts, node: str) -> Iterator[str]:
@@ -78,6 +77,14 @@ def size_in_words(num_bytes: int) -> str:
         if num_bytes >= scale:
             return f"{num_bytes / scale:.1f} {unit}"
     return f"{num_bytes} bytes"
+
+
+def time_in_words(seconds: float) -> str:
+    """In the largest unit of which there are two or more."""
+    for unit, scale in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds:.3g} seconds"
 
 
 def _head(facts: StudyFacts) -> Iterator[str]:
@@ -176,11 +183,11 @@ def _unprotected(phase: PhaseFacts, explained: set[str]) -> Iterator[str]:
 def _often(facts: StudyFacts) -> Iterator[str]:
     contract, known = facts.contract, facts.known
     runs = "once" if contract.num_runs == 1 else f"{contract.num_runs} times"
-    hours = known.study.federation.round_deadline_seconds / _HOUR
+    within = time_in_words(known.study.federation.round_deadline_seconds)
     yield (
         f"  The study may be run {runs}: {known.num_rounds} answers a run, "
         f"{size_in_words(contract.max_run_bytes)} at most; a round is answered once, within "
-        f"{hours:.3g} h (the same answer again where the line was cut)."
+        f"{within} (the same answer again where the line was cut)."
     )
     yield (
         f"  So far: {len(known.runs)} of {contract.num_runs} run(s) begun, "

@@ -172,3 +172,24 @@ def test_no_node_and_no_study(client: Make, proposed: Any, tmp_path: Path) -> No
         assert ended.returncode == 2
         assert "fedehr-client studies" in ended.stderr
     assert client("studies", tmp_path / "none").returncode == 3
+
+
+def test_the_same_decision_twice_changes_nothing(proposed: Any, program: Make) -> None:
+    node, known = proposed
+    program("approve", node.path, "small", "--yes", "--note", "first")
+    before = node.audit_file.read_bytes()
+    again = program("approve", node.path, known.digest[:8], "--note", "second")
+    assert again.returncode == 0, again.stderr
+    assert "is approved already; nothing was changed" in again.stdout
+    program("revoke", node.path, "small", "--yes")
+    assert "is revoked already" in program("revoke", node.path, "small").stdout
+    program("approve", node.path, "small", "--yes")
+    assert node.audit_file.read_bytes().startswith(before)
+    assert node.audit_file.read_text().count("contract_approved") == 2
+
+
+def test_a_contract_file_that_is_not_there_is_no_study(proposed: Any, program: Make) -> None:
+    node, _ = proposed
+    refused = program("approve", node.path, "contract.json", "--yes")
+    assert refused.returncode == 2
+    assert "there is no contract file contract.json" in refused.stderr

@@ -10,7 +10,7 @@ from fedehr_client.contracts.cohort_words import cohort_in_words
 from fedehr_client.contracts.leaving import leaving, staying
 from fedehr_client.contracts.store import ContractStore
 from fedehr_client.contracts.study_facts import StudyFacts
-from fedehr_client.contracts.study_text import size_in_words, study_text, wrapped
+from fedehr_client.contracts.study_text import size_in_words, study_text, time_in_words, wrapped
 from fedehr_client.node.folder import NodeFolder
 from fedehr_shared.config.cohort import CohortConfig
 from fedehr_shared.privacy.not_covered import not_covered
@@ -125,3 +125,12 @@ def test_lines_are_broken_at_words_below_their_indent() -> None:
 )  # fmt: skip
 def test_cohorts_in_words(cohort: dict[str, Any], words: str) -> None:
     assert cohort_in_words(CohortConfig.model_validate(cohort)) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.5, "0.5 seconds"), (119, "119 seconds"), (300, "5 minutes"), (3_600, "60 minutes"),
+     (5_400, "90 minutes"), (7_200, "2 hours"), (604_800, "7 days")],
+)  # fmt: skip
+def test_times_have_the_unit_that_a_person_would_use(seconds: float, words: str) -> None:
+    assert time_in_words(seconds) == words
