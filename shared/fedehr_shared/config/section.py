@@ -1,8 +1,9 @@
 """The base of every config section, and the reading of a TOML file into one."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -62,5 +63,12 @@ def _explain(error: ValidationError, source: str) -> str:
         if problem["type"] == "extra_forbidden":
             lines.append(f"  {key}: unknown key. Remove it or mend its spelling.")
         else:
-            lines.append(f"  {key}: {problem['msg']} (found {problem['input']!r:.60}).")
+            lines.append(f"  {key}: {_told(problem)} (found {problem['input']!r:.60}).")
     return "\n".join(lines)
+
+
+def _told(problem: Mapping[str, Any]) -> str:
+    """As somebody who writes TOML knows it, not as the library that reads it."""
+    if problem["type"] == "tuple_type":
+        return "a list is needed, in square brackets"
+    return str(problem["msg"]).removeprefix("Value error, ")

@@ -58,3 +58,13 @@ def test_a_wrong_setting_is_named(tmp_path: Path, old: str, new: str, named: str
 def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"site\.toml"):
         SiteConfig.load(tmp_path / "site.toml")
+
+
+def test_a_wrong_setting_is_told_as_somebody_who_writes_toml_knows_it(tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    for value, said in (('"22:00-06:00"', "square brackets"), ('["22-6"]', "'22-6' is not a span")):
+        file.write_text(f"[schedule]\nallowed_hours = {value}\n")
+        with pytest.raises(ConfigError, match=said) as refused:
+            SiteConfig.load(file)
+        assert "tuple" not in str(refused.value)
+        assert "Value error" not in str(refused.value)
