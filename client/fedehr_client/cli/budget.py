@@ -132,10 +132,10 @@ def _in_json(value: Any) -> Any:
 
 def _print(site: str, found: "BudgetOverview") -> None:
     ceiling = found.ceiling
-    most = "no ceiling" if ceiling.subject_epsilon is None else f"of {ceiling.subject_epsilon:g}"
+    most = ", no ceiling" if ceiling.subject_epsilon is None else f" of {ceiling.subject_epsilon:g}"
     left = "" if found.left is None else f", {found.left:.3f} left"
     out.print(
-        f"site {site}: each subject's epsilon is {_told(found.spent)} {most}{left}, at delta "
+        f"site {site}: each subject's epsilon is {_told(found.spent)}{most}{left}, at delta "
         f"{ceiling.subject_delta:g}, one subject added or removed",
         soft_wrap=True,
     )
