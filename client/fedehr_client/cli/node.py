@@ -34,11 +34,20 @@ def start(
     from fedehr_client.node.folder import open_node
 
     node = open_node(folder)
+    _warn_of_a_readable_key(node)
     err.print("joining the federation ...")
     if detach:
         _start_detached(node)
     else:
         _start_here(node)
+
+
+def _warn_of_a_readable_key(node: "NodeFolder") -> None:
+    import stat
+
+    key = node.config().network.private_key
+    if key.is_file() and key.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        _say(f"warning: other users of this machine may read {key}. Mend it: chmod 600 {key}")
 
 
 def _start_here(node: "NodeFolder") -> None:
@@ -54,7 +63,7 @@ def _start_detached(node: "NodeFolder") -> None:
     from fedehr_shared.processes import termination_interrupts
 
     with termination_interrupts():
-        launched = start_detached(node, lambda text: err.print(text, soft_wrap=True))
+        launched = start_detached(node, _say)
     if launched.is_joined:
         _say_joined(node)
         return
@@ -64,8 +73,13 @@ def _start_detached(node: "NodeFolder") -> None:
             f"not joined yet: {launched.reason} The node stays and tries again every minute: "
             f"{hints}."
         )
-    err.print(f"waiting: {launched.reason}", soft_wrap=True)
+    _say(f"waiting: {launched.reason}")
     out.print(f"started; it joins as soon as the coordinator answers: {hints}", soft_wrap=True)
+
+
+def _say(text: str) -> None:
+    """Names of sections stand in brackets, which are no markup."""
+    err.print(text, markup=False, soft_wrap=True)
 
 
 def _say_joined(node: "NodeFolder") -> None:
@@ -107,7 +121,8 @@ def status(folder: Folder, as_json: Json = False) -> None:
 
 def _told(found: dict[str, Any]) -> list[str]:
     reason = f": {found['reason']}" if found["reason"] else ""
-    since = f" since {found['since']}" if found["since"] else ""
+    # The reason of a pause has the moment in it.
+    since = f" since {found['since']}" if found["since"] and found["state"] != "paused" else ""
     lines = [f"site {found['name']}: {found['state']}{since}{reason}"]
     if found["paused"] and found["state"] != "paused":
         lines.append(f"paused since {found['paused']['since']}; fedehr-client resume ends that")

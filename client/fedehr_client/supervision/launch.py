@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from shutil import disk_usage
 from typing import Any
 
 from fedehr_client.node.folder import NodeFolder
@@ -22,6 +23,9 @@ from fedehr_shared.errors import (
 )
 
 _POLL_SECONDS = 0.1
+_REPORT_SECONDS = 1.0
+"""A reason that ends the supervisor is not told twice: only one that stays is reported."""
+_LEAST_FREE_BYTES = 65_536
 _ERRORS = {kind.exit_code: kind for kind in
            (UsageError, ConfigError, DataError, NetworkError, PolicyError)}  # fmt: skip
 
@@ -57,7 +61,7 @@ def start_detached(node: NodeFolder, report: Callable[[str], None]) -> Launched:
         raise already_running(node)
     forget_state(node.state)
     process = _spawn(node)
-    told = ""
+    told, seen, seen_at = "", "", 0.0
     try:
         while True:
             ended = process.poll() is not None
@@ -67,8 +71,10 @@ def start_detached(node: NodeFolder, report: Callable[[str], None]) -> Launched:
                 raise _why_ended(node, state if is_its_own else {})
             if is_its_own and (state["is_joined"] or state["state"] == "waiting"):
                 return Launched(state["is_joined"], state["reason"], state["needs_a_person"])
-            if is_its_own and state["reason"] not in {"", told}:
-                told = state["reason"]
+            if is_its_own and state["reason"] != seen:
+                seen, seen_at = state["reason"], time.monotonic()
+            if seen not in {"", told} and time.monotonic() - seen_at >= _REPORT_SECONDS:
+                told = seen
                 report(told)
             time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:
@@ -93,4 +99,8 @@ def _spawn(node: NodeFolder) -> "subprocess.Popen[bytes]":
 
 def _why_ended(node: NodeFolder, state: dict[str, Any]) -> FedehrError:
     kind = _ERRORS.get(state.get("exit_code") or 1, FedehrError)
-    return kind(state.get("reason") or f"the node ended by itself. Read {log_file(node, 'node')}.")
+    if reason := state.get("reason"):
+        return kind(reason)
+    if disk_usage(node.path).free < _LEAST_FREE_BYTES:
+        return DataError(f"the disk of {node.path} is full. Free some space, then start again.")
+    return kind(f"the node ended by itself. Read {log_file(node, 'node')}.")

@@ -194,8 +194,9 @@ def require_startable(node: NodeFolder) -> SiteConfig:
     config = node.config()
     if not config.site.records.is_dir():
         raise DataError(
-            f"there is no records folder {config.site.records}. "
-            f"Mend [site] records in {node.site_file}."
+            f"there is no records folder {config.site.records}. Make it: fedehr-client import omop "
+            f"SOURCE --out {config.site.records} (or csv, mimic4, eicu, meds); or mend [site] "
+            f"records in {node.site_file}."
         )
     private_key_fingerprint(config.network.private_key)
     engine_program("flower-supernode")

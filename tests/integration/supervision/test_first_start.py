@@ -9,13 +9,14 @@ import pytest
 pytestmark = pytest.mark.long
 
 
-def _assert_refused(site: Any, said: str, *words: str, code: int = 5) -> None:
+def _assert_refused(site: Any, said: str, *words: str, code: int = 5) -> str:
     done = site.run("start", *words)
     assert done.returncode == code, done.stderr
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert site.members() == []
     assert site.status()["running"] is False
+    return str(done.stderr)
 
 
 def test_a_coordinator_of_another_authority(coordinator: Any, tmp_path: Path, run: Any) -> None:
@@ -43,7 +44,8 @@ def test_a_taken_monitoring_port(coordinator: Any) -> None:
         port = taken.getsockname()[1]
         site = coordinator.make_site("crowded")
         site.replace("[monitoring]", f"[monitoring]\nhttp_port = {port}")
-        _assert_refused(site, "http_port", "--detach")
+        told = _assert_refused(site, "Set [monitoring] http_port", "--detach")
+        assert told.count("Address already in use") == 1, "said twice"
 
 
 def test_what_cannot_start_is_said_at_once(coordinator: Any) -> None:

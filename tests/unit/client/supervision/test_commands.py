@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -145,3 +146,22 @@ def test_a_damaged_ledger_has_no_number(node: NodeFolder) -> None:
     told = json.loads(_run("status", node, "--json").stdout)
     assert told["spent_epsilon"] is None
     assert "unknown" in _run("status", node).stdout
+
+
+def test_the_start_warns_of_a_key_that_others_may_read(node: NodeFolder) -> None:
+    node.private_key.chmod(0o640)
+    shutil.rmtree(node.config().site.records)  # so that it goes no further
+    done = subprocess.run(
+        [PROGRAM, "start", node.path], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 4
+    told = " ".join(done.stderr.split())
+    assert f"chmod 600 {node.private_key}" in told
+    assert f"--out {node.config().site.records}" in told
+    assert "[site] records" in told
+
+
+def test_a_pause_is_told_once(node: NodeFolder) -> None:
+    _run("pause", node, "--reason", "MRI")
+    told = _run("status", node).stdout
+    assert told.count("paused since") == 1, told
