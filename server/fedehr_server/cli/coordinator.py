@@ -10,15 +10,18 @@ from fedehr_shared.console import err, out, print_json
 app = typer.Typer()
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The coordinator's folder.")]
-PortNumber = Annotated[int, typer.Option(min=1, max=65_535)]
 
 
 @app.command()
 def init(
     folder: Folder,
     host: Annotated[str, typer.Option(help="Name or address by which hospitals reach you.")],
-    port: PortNumber = 8443,
-    proxy_port: PortNumber = 443,
+    port: Annotated[
+        int, typer.Option(min=1, max=65_535, metavar="PORT", help="Of the SuperLink, here alone.")
+    ] = 8443,
+    proxy_port: Annotated[
+        int, typer.Option(min=1, max=65_535, metavar="PORT", help="Of nginx, for the hospitals.")
+    ] = 443,
 ) -> None:
     """Make a coordinator's folder: certificates, proxy configuration, settings."""
     from fedehr_server.network.coordinator import CoordinatorNetworkConfig, create_coordinator
@@ -35,7 +38,11 @@ def init(
     out.print("give each hospital:", soft_wrap=True)
     out.print(f"  the certificate  {made.pki / 'ca.crt'}", soft_wrap=True)
     out.print(f"  the address      {host}:{proxy_port}", soft_wrap=True)
-    out.print("run the proxy, the only part that is reachable from outside:", soft_wrap=True)
+    out.print(
+        "run the proxy, the only part that is reachable from outside (it stays in the foreground; "
+        "give it a terminal or a service of its own):",
+        soft_wrap=True,
+    )
     out.print(f"  {' '.join(nginx_command(made.path))}", soft_wrap=True)
     out.print(f"next: fedehr-server start {folder} --detach", soft_wrap=True)
 

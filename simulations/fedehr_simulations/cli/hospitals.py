@@ -20,8 +20,8 @@ def hospitals(  # noqa: PLR0917 - a command line's parameters
 ) -> None:
     """Make synthetic hospitals that differ in size, case mix and coding habit.
 
-    Outcomes follow from planted conditions, so the best possible score is known: it is
-    printed as the oracle and kept in DIR/federation.json.
+    Outcomes follow from planted conditions, so the best possible score
+    is known: it is printed as the oracle and kept in OUT/federation.json.
     """
     from fedehr_simulations.hospitals.folder import write_hospitals
     from fedehr_simulations.hospitals.plan import HospitalsPlan
