@@ -69,10 +69,6 @@ _KEPT_NO_BASE = {
 }  # fmt: skip
 
 
-LOOK_SECONDS = 1.0
-"""Between two looks at who is connected: a node takes longer to start."""
-
-
 class Conductor:
     """Runs one study over a transport."""
 
@@ -99,7 +95,6 @@ class Conductor:
         self._sizes: dict[int, int] = {}
         self._waiting = WaitingPushes()
         self._absences = Absences()
-        self._next_look = 0.0
         self._told: dict[int, str] = {}
         self._left_out: set[int] = set()
         self.bound: set[int] = set()
@@ -130,7 +125,7 @@ class Conductor:
         if self._machine.is_joining:
             actions = self._machine.handle(NodesSeen(self._allowed(self._transport.nodes())))
         else:
-            actions = [*self._due(), *self._asked_in_vain()]
+            actions = self._due()
             actions += [
                 action
                 for node, payload in self._transport.pull()
@@ -141,15 +136,6 @@ class Conductor:
         if not actions:
             self._transport.wait()
         return actions
-
-    def _asked_in_vain(self) -> list[Action]:
-        """The same requests for nodes that went and came back with them unanswered."""
-        if time.monotonic() < self._next_look:
-            return []
-        self._next_look = time.monotonic() + LOOK_SECONDS
-        owing = self._asked.keys() & self._machine.pending.keys()
-        back = self._absences.returned(owing, self._transport.nodes())
-        return [Push(node, self._asked[node].work, again=False) for node in back]
 
     def _due(self) -> list[Action]:
         """What was held back and may be pushed now: to a node that is away once it is there."""
@@ -250,7 +236,6 @@ class Conductor:
                     self._run.open(work, len(nodes))
                 case Push(node, work, again):
                     self._asked[node] = action
-                    self._absences.asked(node)
                     request = self._request(node, work, again)
                     self._sizes[node] = request.num_bytes
                     self.traffic.sent(node, request)

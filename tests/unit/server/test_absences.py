@@ -37,25 +37,6 @@ def test_one_that_stayed_away_is_not_waited_for_until_it_answers() -> None:
     assert absences.may_return(7)
 
 
-def test_whoever_was_gone_since_it_was_asked_is_named_once_it_is_back() -> None:
-    absences, all_there = Absences(Clock()), frozenset({1, 2, 3})
-    assert absences.returned([1, 2], all_there) == []
-    assert absences.returned([1, 2], frozenset({2, 3})) == []
-    assert absences.returned([1, 2], frozenset({2, 3})) == []
-    assert absences.returned([1, 2], all_there) == [1]
-    assert absences.returned([1, 2], all_there) == [], "asked again, it is there"
-
-
-def test_who_owes_nothing_or_was_asked_anew_is_not_named() -> None:
-    absences, all_there = Absences(Clock()), frozenset({1, 2})
-    assert absences.returned([1], frozenset()) == []
-    absences.asked(1)
-    assert absences.returned([1], all_there) == []
-    assert absences.returned([1], frozenset({1})) == [], "2 owes nothing"
-    assert absences.returned([], frozenset()) == []
-    assert absences.returned([2], all_there) == []
-
-
 def test_the_engines_word_of_an_absence_is_told_apart_from_an_answer_that_cannot_be_read(
     monkeypatch: Any,
 ) -> None:
