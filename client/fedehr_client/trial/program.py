@@ -91,7 +91,7 @@ def ask(name: str, *words: str) -> str:
     """
     done = _run(name, words, stderr=subprocess.PIPE, seconds=COMMAND_SECONDS)
     if done.returncode:
-        said = " ".join(done.stderr.rpartition("error: ")[2].split()) or "it said nothing"
+        said = _said(done.stderr) or "it said nothing"
         kind = _KINDS.get(done.returncode, FedehrError)
         raise kind(f"`{name} {words[0]}` of the rehearsal failed: {said}")
     return done.stdout
@@ -131,3 +131,11 @@ def _run(
         )
     except subprocess.TimeoutExpired as error:
         raise DeadlineError(f"`{name} {words[0]}` took more than {seconds:.0f} s.") from error
+
+
+def _said(text: str) -> str:
+    """The words of an error; of a fault in the program its last line, which names it."""
+    told = text.rpartition("error: ")[2]
+    if "Traceback (most recent call last)" in told:
+        told = told.strip().rpartition("\n")[2]
+    return " ".join(told.split())

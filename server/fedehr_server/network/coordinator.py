@@ -165,7 +165,7 @@ def create_coordinator(path: Path, network: CoordinatorNetworkConfig) -> Coordin
     """Make a coordinator folder: certificates, proxy configuration, empty shelves.
 
     Raises:
-        UsageError: the folder exists and is not empty.
+        UsageError: the folder exists and is not empty, or cannot be made.
         ConfigError: the host is neither a name nor an address, or the ports are the same.
     """
     folder = CoordinatorFolder(path.absolute())
@@ -176,6 +176,17 @@ def create_coordinator(path: Path, network: CoordinatorNetworkConfig) -> Coordin
             f"SuperLink and proxy cannot share port {network.port}. Give --proxy-port another."
         )
     require_host(network.host)
+    try:
+        _fill(folder, network)
+    except OSError as error:
+        raise UsageError(
+            f"cannot make a coordinator's folder at {path}: {error.strerror}. Name another folder, "
+            "or remove what is there and try again."
+        ) from error
+    return folder
+
+
+def _fill(folder: CoordinatorFolder, network: CoordinatorNetworkConfig) -> None:
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.path.chmod(0o700)
     for part in (folder.pki, folder.sites, folder.studies, folder.contracts):
@@ -189,7 +200,6 @@ def create_coordinator(path: Path, network: CoordinatorNetworkConfig) -> Coordin
     proxy = nginx_config(folder.path, network.port, network.proxy_port)
     (folder.path / "nginx.conf").write_text(proxy, encoding="utf-8")
     write_connection(folder, network)
-    return folder
 
 
 def write_connection(folder: CoordinatorFolder, network: CoordinatorNetworkConfig) -> None:

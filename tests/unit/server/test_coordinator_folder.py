@@ -78,3 +78,9 @@ def test_nginx_accepts_its_configuration(tmp_path: Path) -> None:
     command = [nginx, "-t", "-p", str(folder), "-c", "nginx.conf"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_place_that_takes_no_folder_is_said_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UsageError, match=r"Not a directory\. Name another folder"):
+        create_coordinator(tmp_path / "file" / "coordinator", NETWORK)
