@@ -25,6 +25,7 @@ from fedehr_shared.errors import (
 _POLL_SECONDS = 0.1
 _REPORT_SECONDS = 1.0
 """A reason that ends the supervisor is not told twice: only one that stays is reported."""
+_SILENCE_SECONDS = 15.0
 _LEAST_FREE_BYTES = 65_536
 _ERRORS = {kind.exit_code: kind for kind in
            (UsageError, ConfigError, DataError, NetworkError, PolicyError)}  # fmt: skip
@@ -61,7 +62,7 @@ def start_detached(node: NodeFolder, report: Callable[[str], None]) -> Launched:
         raise already_running(node)
     forget_state(node.state)
     process = _spawn(node)
-    told, seen, seen_at = "", "", 0.0
+    told, seen, seen_at = "", "", time.monotonic()
     try:
         while True:
             ended = process.poll() is not None
@@ -75,6 +76,9 @@ def start_detached(node: NodeFolder, report: Callable[[str], None]) -> Launched:
                 seen, seen_at = state["reason"], time.monotonic()
             if seen not in {"", told} and time.monotonic() - seen_at >= _REPORT_SECONDS:
                 told = seen
+                report(told)
+            elif not told and time.monotonic() - seen_at >= _SILENCE_SECONDS:
+                told = "no answer yet; fedehr-client doctor, meanwhile, looks at the way there"
                 report(told)
             time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:
