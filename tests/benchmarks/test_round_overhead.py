@@ -1,7 +1,8 @@
 """A round beyond its training: hospitals' nodes beside the engine's own client.
 
 Three nodes over TLS and keys, one after the other on networks of the same kind, in one run; a
-round's training is one step of a tiny model. `FEDEHR_BENCHMARK_ROUNDS` (20) is how many rounds.
+round's training is one step of a tiny model. `FEDEHR_BENCHMARK_ROUNDS` (20) is how many rounds
+go through hospitals' nodes; the engine's own client, at twenty seconds and more, does eight.
 """
 
 import importlib.util
@@ -21,16 +22,17 @@ import pytest
 pytestmark = pytest.mark.benchmark
 
 NUM_ROUNDS = int(os.environ.get("FEDEHR_BENCHMARK_ROUNDS", "20"))
+NUM_STOCK_ROUNDS = min(8, NUM_ROUNDS)
 NUM_SITES = 3
 RUN_SECONDS = 1_800.0
 MEDIAN_SECONDS, MOST_SECONDS, TIMES_QUICKER = 4.0, 5.0, 4.0
 _E2E = Path(__file__).parents[1] / "e2e"
 
-STUDY = f"""
+STUDY = """
 name = "overhead"
 
 [federation]
-min_sites = {NUM_SITES}
+min_sites = 3
 join_deadline_seconds = 120.0
 round_deadline_seconds = 300.0
 
@@ -43,7 +45,7 @@ hidden = 16
 heads = 2
 
 [pretraining]
-rounds = {NUM_ROUNDS}
+rounds = NUM_ROUNDS
 steps_per_round = 1
 steps_per_epoch = 1
 
@@ -97,14 +99,14 @@ Figures.seconds = {}
 
 def test_through_hospitals_nodes(network: Any, sites: Path, tmp_path: Path) -> None:
     study = tmp_path / "study.toml"
-    study.write_text(STUDY)
+    study.write_text(STUDY.replace("NUM_ROUNDS", str(NUM_ROUNDS)))
     for site in sorted(sites.glob("*/metadata")):
         network.join(site.parent.name, site.parent, compute={"num_threads": 1})
     network.approve(study)
     network.must(
         "fedehr-server", "submit", network.coordinator, study, "--run", "timed", timeout=RUN_SECONDS
     )
-    Figures.seconds["node"] = _beyond_training(network, "timed")
+    Figures.seconds["node"] = _beyond_training(network, "timed", NUM_ROUNDS)
 
 
 def test_through_the_engines_own_client(network: Any, sites: Path, tmp_path: Path) -> None:
@@ -125,14 +127,14 @@ def test_through_the_engines_own_client(network: Any, sites: Path, tmp_path: Pat
     try:
         for place, node in enumerate(nodes):
             node.start(f"partition-id={place} num-partitions={NUM_SITES}")
-        (tmp_path / "study.toml").write_text(STUDY)
+        (tmp_path / "study.toml").write_text(STUDY.replace("NUM_ROUNDS", str(NUM_STOCK_ROUNDS)))
         study = StudyConfig.load(tmp_path / "study.toml")
         coordinator = open_coordinator(network.coordinator)
         (coordinator.studies / f"{study.digest}.json").write_text(study.to_json())
         settings = {"study": study.digest, "run": "timed", "num-sites": NUM_SITES}
         Control(coordinator).start_run(_bundle(tmp_path / "bundle"), settings)
         _wait_for(network, "timed")
-        Figures.seconds["stock"] = _beyond_training(network, "timed")
+        Figures.seconds["stock"] = _beyond_training(network, "timed", NUM_STOCK_ROUNDS)
     finally:
         for node in nodes:
             node.stop()
@@ -174,12 +176,12 @@ def _wait_for(network: Any, run: str) -> None:
     assert json.loads(result.read_text())["status"] == "completed"
 
 
-def _beyond_training(network: Any, run: str) -> list[float]:
+def _beyond_training(network: Any, run: str, num_rounds: int) -> list[float]:
     """By round of pre-training, its seconds without those of the slowest site's training."""
     text = (network.coordinator / "runs" / run / "progress.jsonl").read_text()
     rounds = [event for event in map(json.loads, text.splitlines()) if event["event"] == "round"]
     trained = [event for event in rounds if event["phase"] == "pretraining"]
-    assert [event["num_answers"] for event in trained] == [NUM_SITES] * NUM_ROUNDS
+    assert [event["num_answers"] for event in trained] == [NUM_SITES] * num_rounds
     return [
         event["seconds"] - max(site["seconds"] for site in event["sites"].values())
         for event in trained
