@@ -7,6 +7,7 @@ The command line and the node's worker both write them. A file that is damaged a
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ from fedehr_shared.errors import DataError, WireError
 _SUFFIX = ".json"
 _DIGITS = frozenset("0123456789abcdef")
 _DIGEST_CHARACTERS = 64
+_UNDECIDED_END = b'"decisions": [],\n "runs": []\n}'
+"""How the file of a contract ends about which nothing was decided. No text within a file holds a
+line break as it is."""
 
 
 class ContractFiles:
@@ -86,6 +90,21 @@ class ContractFiles:
             for file in self.folder.glob(f"*{_SUFFIX}")
             if len(file.stem) == _DIGEST_CHARACTERS and set(file.stem) <= _DIGITS
         )
+
+    def num_waiting(self) -> int:
+        """Contracts that nobody has decided about, by the ends of their files: none is parsed."""
+        return sum(self._is_waiting(self._file(digest)) for digest in self.digests())
+
+    @staticmethod
+    def _is_waiting(file: Path) -> bool:
+        try:
+            with file.open("rb") as stream:
+                size = stream.seek(0, os.SEEK_END)
+                stream.seek(max(0, size - len(_UNDECIDED_END)))
+                return stream.read() == _UNDECIDED_END
+        except OSError:
+            # Removed meanwhile, or it cannot be read: nothing can be decided about it.
+            return False
 
     def _file(self, digest: str) -> Path:
         return self.folder / f"{digest}{_SUFFIX}"

@@ -18,6 +18,8 @@ from fedehr_shared.errors import ConfigError, ContractError, DataError, UsageErr
 _MOST_WAITING = 200
 """Contracts that nobody has decided about: beyond them no new one is taken, or whoever may sign
 could fill the disk."""
+MOST_WAITING_CHARACTERS = 1_000_000
+"""Of the text of a contract that nobody has decided about: one of 10,000 sites has fewer."""
 _LEAST_PREFIX = 4
 
 
@@ -58,7 +60,8 @@ class ContractStore:
         """Keep a contract for a person to decide about; what is known stays as it was decided.
 
         Raises:
-            ContractError: it is not the coordinator's, not for this site, or one too many.
+            ContractError: it is not the coordinator's, not for this site, too long, or one too
+                many.
             ConfigError: the site file or the authority's certificate cannot be read.
             DataError: it cannot be written.
         """
@@ -68,7 +71,7 @@ class ContractStore:
             if known is not None and known.signed == signed:
                 return known
             if known is None:
-                self._require_room()
+                self._require_room(signed)
                 known = KnownStudy(signed, contract, _now())
                 named = {"contract": known.digest, "study": known.study.name}
                 events.contract_received(self._audit, **named)
@@ -184,8 +187,13 @@ class ContractStore:
         except (ContractError, DataError):
             return None
 
-    def _require_room(self) -> None:
-        waiting = sum(known.state == "waiting" for known in self.all())
+    def _require_room(self, signed: SignedContract) -> None:
+        if len(signed.text) > MOST_WAITING_CHARACTERS:
+            raise ContractError(
+                f"the contract has {len(signed.text):,} characters, and one that waits for a "
+                f"decision may have {MOST_WAITING_CHARACTERS:,}. It was not kept."
+            )
+        waiting = self.files.num_waiting()
         if waiting >= _MOST_WAITING:
             raise ContractError(
                 f"{waiting} contracts wait for a decision here: no further one was taken. Approve "

@@ -112,6 +112,46 @@ def test_a_flood_of_proposals_ends(
     store.receive(one_more)
 
 
+def test_what_waits_is_counted_without_being_read(
+    node: NodeFolder, asking: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ContractStore(node)
+    digests = [store.receive(asking({"seed": seed}).signed).digest for seed in range(4)]
+    store.approve(digests[0], "ada")
+    store.refuse(digests[1], "ada")
+    (node.contracts / f"{digests[2]}.json").write_text("{}")
+    counted = sum(known.state == "waiting" for known in store.all())
+    assert store.files.num_waiting() == counted == 1
+    one_more = asking({"seed": 9}).signed
+    read: list[str] = []
+    whole = ContractFiles.read
+
+    def reading(files: ContractFiles, digest: str) -> Any:
+        read.append(digest)
+        return whole(files, digest)
+
+    monkeypatch.setattr(ContractFiles, "read", reading)
+    known = store.receive(one_more)
+    assert read == [known.digest], "a new proposal reads no other contract"
+    assert store.files.num_waiting() == 2
+
+
+def test_a_contract_that_is_very_long_does_not_wait(
+    node: NodeFolder, asking: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a store's worth of them, each a few megabytes, listing them would take minutes."""
+    store = ContractStore(node)
+    names = tuple(sorted(["north", *(f"{number:063d}" for number in range(9_999))]))
+    first, second = asking(sites=names).signed, asking({"seed": 2}, sites=names).signed
+    known = store.receive(first)
+    assert known.state == "waiting", "the largest contract of real studies is taken"
+    monkeypatch.setattr("fedehr_client.contracts.store.MOST_WAITING_CHARACTERS", 600_000)
+    with pytest.raises(ContractError, match=rf"{len(second.text):,} characters.*600,000"):
+        store.receive(second)
+    assert store.receive(first) == known
+    assert store.files.num_waiting() == 1
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
