@@ -10,6 +10,7 @@ ever: whoever restarts a worker that ended by itself must restart the SuperNode 
 
 import re
 import secrets
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,24 +26,28 @@ LAPSE_SECONDS = 75.0
 """A killed node stays known as connected until its heartbeat lapses, within 60 s."""
 SECRET_BYTES = 32
 
-_JOINED = re.compile(r"SuperNode ID: (\d+)")
-_NOT_ACTIVATED = "[code: 2004]"
+_RECORD = r"\x1b\[\d+m%s [^\x1b\n]*\x1b\[0m:\s+"
+"""How a record of the engine's begins. `one_line_log` sees to it that no text within a record holds
+an escape character: what else looks like a record is somebody's text, and is not believed."""
+
+_JOINED = re.compile(_RECORD % "INFO" + r"SuperNode ID: (\d+)")
+_NOT_ACTIVATED = re.compile(_RECORD % "ERROR" + r"Exit Code: \d+ [^\x1b\n]*\[code: 2004\]")
 """The engine's one answer both to an unknown key and to a key whose last connection has not
 lapsed yet. Only a site that has joined before can be in the second case."""
-_BAD_SIGNATURE = "terminated gracefully"
+_BAD_SIGNATURE = re.compile(_RECORD % "INFO" + "SuperNode terminated gracefully")
 """A refused signature makes the engine's node end itself politely, without a reason; so does
 SIGTERM."""
 
-_RETRYING = "Connection attempt failed, retrying"
-_ANSWERED = "Connection successful after"
+_CONNECTION = re.compile(
+    _RECORD % "[A-Z]+" + "(?:(Connection attempt failed, retrying)|Connection successful after)"
+)
 _PORT_TAKEN = ("address already in use", "Runtime HTTP API failed to start")
 _BROKEN = re.compile(
-    r"ERROR (?:\x1b\[0m)?:\s+"
-    r"(?!\s|Failed to (?:receive|send|create)|SSL/TLS handshake error detected)"
-    r"|Exception in thread"
+    _RECORD % "ERROR" + r"(?!\s|Failed to (?:receive|send|create)|SSL/TLS handshake error detected)"
 )
 """The engine's loop ends with any error it did not expect, and its process lives on without it;
-a heartbeat that fails otherwise than by the connection ends its thread."""
+a heartbeat that fails otherwise than by the connection ends its thread, which `one_line_log` tells
+as an error too."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +76,15 @@ def outcome_of(output: str) -> Outcome:
     joined = _JOINED.search(output)
     return Outcome(
         node_id=joined.group(1) if joined else None,
-        is_refused=_NOT_ACTIVATED in output,
-        is_signature_refused=joined is None and _BAD_SIGNATURE in output,
+        is_refused=joined is None and _NOT_ACTIVATED.search(output) is not None,
+        is_signature_refused=joined is None and _BAD_SIGNATURE.search(output) is not None,
     )
 
 
 def is_connected(output: str, before: bool) -> bool:
     """Whether the coordinator answers, after further `output`; `before`: whether it did."""
-    lost, found = output.rfind(_RETRYING), output.rfind(_ANSWERED)
-    return before if lost == found else found > lost
+    told = [found.group(1) is None for found in _CONNECTION.finditer(output)]
+    return told[-1] if told else before
 
 
 def is_broken(output: str) -> bool:
@@ -101,6 +106,7 @@ def supernode_command(network: ConnectionConfig, runtime_port: int, secret_file:
         secret_file: what the worker proves itself with, made by `renew_secret`.
     """
     return [
+        sys.executable, "-m", "fedehr_client.engine.one_line_log",
         engine_program("flower-supernode"),
         "--root-certificates", str(network.root_certificates),
         "--superlink", network.coordinator,

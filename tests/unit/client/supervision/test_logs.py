@@ -111,7 +111,9 @@ ERROR = "\x1b[91mERROR \x1b[0m:     "
     ("output", "broken"),
     [
         (f"{ERROR} Server error '500 Internal Server Error' for url", True),
-        ("Exception in thread Thread-3 (_run):\n", True),
+        (f"{ERROR} an error ended a thread: Traceback | RuntimeError", True),
+        ("Exception in thread Thread-3 (_run):\n", False),
+        ("ERROR :      x\n", False),
         (f"{ERROR} Failed to send message 12: the line broke", False),
         (f"{ERROR} Failed to receive message 12: the line broke", False),
         (f"{ERROR} SSL/TLS handshake error detected.\n", False),
@@ -124,8 +126,8 @@ def test_only_what_ends_the_engines_loop_counts_as_broken(output: str, broken: b
 
 
 def test_the_last_word_about_the_connection_counts() -> None:
-    lost = "WARNING : Connection attempt failed, retrying in 2.00 seconds\n"
-    found = "INFO : Connection successful after 3.00 seconds and 2 tries.\n"
+    lost = "\x1b[93mWARNING \x1b[0m:   Connection attempt failed, retrying in 2.00 seconds\n"
+    found = "\x1b[92mINFO \x1b[0m:      Connection successful after 3.00 seconds and 2 tries.\n"
     for before in (True, False):
         assert is_connected("INFO : Sent\n", before) is before
         assert is_connected(found + lost, before) is False
