@@ -56,6 +56,8 @@ class Run:
         """Until so many have closed."""
         deadline = time.monotonic() + seconds
         while self.num_rounds() < number:
+            result = self.folder / "result.json"
+            assert not result.exists() or self.num_rounds() >= number, result.read_text()
             self._require_alive(deadline)
             time.sleep(0.02)
 

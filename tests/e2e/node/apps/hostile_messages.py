@@ -188,7 +188,7 @@ class HostileMessages:
         values, key = self._random.choice(places)
         try:
             tree = json.loads(values[key])
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         self._change_leaf(tree)
         values[key] = json.dumps(tree, separators=(",", ":"))

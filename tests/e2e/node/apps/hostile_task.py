@@ -9,7 +9,7 @@ from flwr.supercore.inflatable.inflatable_object import (
 )
 from flwr.supercore.task_identity import TaskIdentity
 
-from fedehr_client.engine.incoming import MAX_REQUEST_BYTES, RequestReader
+from fedehr_client.engine.incoming import MAX_REQUEST_BYTES, RequestReader, Room, any_room
 from fedehr_shared.errors import WireError
 from fedehr_shared.wire.payload import Payload
 
@@ -37,9 +37,9 @@ class HostileTask:
         name = sorted(self._contents)[place % len(self._contents)]
         self._contents[name] = content
 
-    def request(self, max_bytes: int = MAX_REQUEST_BYTES) -> Payload:
+    def request(self, max_bytes: int = MAX_REQUEST_BYTES, room: Room = any_room) -> Payload:
         """As the engine's task reads it."""
-        reader = RequestReader(self._contents.__getitem__, max_bytes)
+        reader = RequestReader(self._contents.__getitem__, max_bytes, room)
         try:
             if self.message_type != "query":
                 raise WireError("the request is no message of type query.")

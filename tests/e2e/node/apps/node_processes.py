@@ -58,8 +58,10 @@ class NodeProcesses:
         """`kill -9`; returns whom."""
         process = self.one(role)
         os.kill(process.pid, signal.SIGKILL)
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.wait(10)
+        deadline = time.monotonic() + 10
+        while _is_alive(process):
+            assert time.monotonic() < deadline, f"{role} survives kill -9"
+            time.sleep(0.01)
         return process.pid
 
     def peak_bytes(self, role: str) -> int:
@@ -92,6 +94,13 @@ class NodeProcesses:
     def loaded(self, role: str, name: str) -> bool:
         """Whether a library whose path holds `name` is mapped into the process."""
         return name in Path(f"/proc/{self.one(role).pid}/maps").read_text()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """A dead process that its parent has not heard of yet is dead."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _is_of(process: psutil.Process, mark: str) -> bool:
