@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from fedehr_client.child.work_places import WorkPlaces
 from fedehr_client.locator import SITE_FILE
 
 MEMORY_BYTES = "FEDEHR_MEMORY_BYTES"
@@ -11,7 +12,7 @@ MEMORY_BYTES = "FEDEHR_MEMORY_BYTES"
 _NAMES = frozenset(
     {
         "CC", "CXX", "HOME", "LANG", "LD_LIBRARY_PATH", "LD_PRELOAD", "LOGNAME", "PATH",
-        "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV", "XDG_CACHE_HOME",
+        "SYSTEMROOT", "TZ", "USER", "VIRTUAL_ENV", "XDG_CACHE_HOME",
     }
 )  # fmt: skip
 _PREFIXES = (
@@ -22,13 +23,18 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def child_environment(
-    environ: Mapping[str, str], site_file: Path, num_cpus: int | None, most_bytes: int
+    environ: Mapping[str, str],
+    site_file: Path,
+    places: WorkPlaces,
+    num_cpus: int | None,
+    most_bytes: int,
 ) -> dict[str, str]:
     """Of the worker's environment what concerns computing; proxies and keys stay behind.
 
     Args:
         environ: the worker's.
         site_file: says where the records lie.
+        places: where it may write.
         num_cpus: processors that libraries start threads for; None: as they like.
         most_bytes: of memory, for whoever fits a model into it.
     """
@@ -39,4 +45,4 @@ def child_environment(
     }
     threads = {} if num_cpus is None else dict.fromkeys(_THREADS, str(num_cpus))
     own = {SITE_FILE: str(site_file.absolute()), MEMORY_BYTES: str(most_bytes)}
-    return {**kept, **threads, **own, "PYTHONUNBUFFERED": "1"}
+    return {**kept, **threads, **places.environment, **own, "PYTHONUNBUFFERED": "1"}

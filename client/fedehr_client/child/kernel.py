@@ -13,6 +13,8 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 
 _SYSTEM = ctypes.CDLL(None, use_errno=True)
+_SYSTEM_CALL = _SYSTEM.syscall
+_SYSTEM_CALL.restype = ctypes.c_long
 
 
 def prctl(option: int, value: int, more: "ctypes.Structure | None" = None) -> None:
@@ -35,6 +37,19 @@ def unshare(flags: int) -> None:
     """
     if _SYSTEM.unshare(flags) != 0:
         raise _last_error()
+
+
+def system_call(number: int, *arguments: "bytes | ctypes.Array[ctypes.c_char] | int | None") -> int:
+    """A call that the system's library has no function for.
+
+    Raises:
+        OSError: the kernel refuses it, or does not know it.
+    """
+    wide = [ctypes.c_long(part) if isinstance(part, int) else part for part in arguments]
+    result = int(_SYSTEM_CALL(ctypes.c_long(number), *wide))
+    if result < 0:
+        raise _last_error()
+    return result
 
 
 def num_threads() -> int:

@@ -1,7 +1,8 @@
 """`seal`: what a process that computes gives up before it does anything else.
 
-It has two pipes to its worker and its log; it keeps no descriptor but these, writes no file that
-others may read, leaves no image of its memory behind, gains no rights, and ends with its worker.
+It has two pipes to its worker and its log; it keeps no descriptor but these, writes below the
+site's work folder alone and no file that others may read, leaves no image of its memory behind,
+gains no rights, and ends with its worker.
 """
 
 import os
@@ -12,6 +13,7 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
+from fedehr_client.child.confinement import Confinement, confine
 from fedehr_client.child.isolation import Isolation, isolate
 from fedehr_client.child.kernel import (
     PR_SET_DUMPABLE,
@@ -32,19 +34,26 @@ class Sealed:
         requests: from the worker.
         answers: to the worker.
         isolation: what keeps it from the network.
+        confinement: where it may write.
     """
 
     requests: FileIO
     answers: BinaryIO
     isolation: Isolation
+    confinement: Confinement
+
+    def describe(self) -> str:
+        """Both, in one sentence for a log."""
+        return f"{self.isolation.describe()}; {self.confinement.describe()}"
 
 
-def seal(worker: int, processors: frozenset[int]) -> Sealed:
+def seal(worker: int, processors: frozenset[int], work: Path) -> Sealed:
     """Give up the rest.
 
     Args:
         worker: the process id of the worker; one that has ended meanwhile ends this process.
         processors: to run on; none: all.
+        work: the site's work folder, which is there.
 
     Raises:
         OSError: the system refuses what it refuses nobody else.
@@ -58,12 +67,14 @@ def seal(worker: int, processors: frozenset[int]) -> Sealed:
         os.sched_setaffinity(0, processors)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     isolation = isolate()
+    confinement = confine(work)
     # After the namespaces: the kernel forgets both where a process changes who it is.
     prctl(PR_SET_DUMPABLE, 0)
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != worker:
         os._exit(0)
-    return Sealed(open(requests, "rb", buffering=0), open(answers, "wb"), isolation)
+    reader, writer = FileIO(requests, "rb"), os.fdopen(answers, "wb")
+    return Sealed(reader, writer, isolation, confinement)
 
 
 def _own_pipes() -> tuple[int, int]:

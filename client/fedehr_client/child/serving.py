@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from fedehr_client.child.ending import hear_of_errors
@@ -40,7 +41,7 @@ def serve(arguments: Sequence[str], make_responder: Callable[[], Responder]) -> 
     hear_of_errors()
     options = _options(arguments)
     processors = frozenset(int(number) for number in options.cpus.split(",") if number)
-    sealed = seal(options.worker, processors)
+    sealed = seal(options.worker, processors, options.work)
     _write_to_log()
     may_work = bool(sealed.isolation.protections) or not options.require_isolation
     _tell(sealed, "ready" if may_work else "refused")
@@ -52,6 +53,7 @@ def serve(arguments: Sequence[str], make_responder: Callable[[], Responder]) -> 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="fedehr_client.child")
     parser.add_argument("--worker", type=int, required=True)
+    parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--cpus", default="")
     parser.add_argument("--require-isolation", action="store_true")
     return parser.parse_args(arguments)
@@ -76,8 +78,8 @@ def _tell(sealed: Sealed, kind: str) -> None:
     from fedehr_client.child.frame import Frame
     from fedehr_shared.wire.payload import Payload
 
-    logging.getLogger("fedehr.client").info("%s: %s", kind, sealed.isolation.describe())
-    about = Payload(values={"isolation": {"text": sealed.isolation.describe()}})
+    logging.getLogger("fedehr.client").info("%s: %s", kind, sealed.describe())
+    about = Payload(values={"isolation": {"text": sealed.describe()}})
     _write(sealed, Frame(kind, about).parts())
 
 

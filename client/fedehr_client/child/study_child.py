@@ -17,6 +17,7 @@ from fedehr_client.child.environment import child_environment
 from fedehr_client.child.frame import Frame
 from fedehr_client.child.memory import held_bytes, memory_limit
 from fedehr_client.child.pipes import Ended, Pipes
+from fedehr_client.child.work_places import WorkPlaces
 from fedehr_shared.errors import BusyError, ComputeError
 from fedehr_shared.wire.payload import Payload
 
@@ -33,7 +34,12 @@ class StudyChild:
     """Started with its construction; ended for good by `kill`, or by any error."""
 
     def __init__(
-        self, site_file: Path, limits: LimitsConfig, log_file: Path, program: Sequence[str]
+        self,
+        site_file: Path,
+        places: WorkPlaces,
+        limits: LimitsConfig,
+        log_file: Path,
+        program: Sequence[str],
     ) -> None:
         """Nothing has come from it yet.
 
@@ -47,9 +53,12 @@ class StudyChild:
         self._log_file = log_file
         processors = _processors(limits.num_cpus)
         options = [f"--worker={os.getpid()}", f"--cpus={','.join(map(str, processors))}"]
+        options.append(f"--work={places.work}")
         if limits.require_isolation:
             options.append("--require-isolation")
+        environment = child_environment(os.environ, site_file, places, limits.num_cpus, self._limit)
         try:
+            places.make()
             with os.fdopen(
                 os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             ) as stderr:
@@ -60,7 +69,7 @@ class StudyChild:
                     stdout=subprocess.PIPE,
                     stderr=stderr,
                     bufsize=0,
-                    env=child_environment(os.environ, site_file, limits.num_cpus, self._limit),
+                    env=environment,
                     cwd="/",
                     start_new_session=True,
                     umask=0o077,
@@ -68,7 +77,7 @@ class StudyChild:
         except OSError as error:
             raise ComputeError(
                 f"cannot start a process for the study: {error.strerror}. Free memory, or mend "
-                f"the permissions of {log_file}."
+                f"the permissions of {log_file} and {places.work}."
             ) from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -80,7 +89,7 @@ class StudyChild:
         return self._process.pid
 
     def begin(self, why_stop: WhyStop) -> None:
-        """Wait until it has given up the network, and write down how.
+        """Wait until it has given up the network and the disk, and write down how.
 
         Raises:
             BusyError: the node must stop work.

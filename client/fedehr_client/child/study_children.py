@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fedehr_client.child.config import LimitsConfig
 from fedehr_client.child.study_child import PROGRAM, StudyChild, WhyStop
+from fedehr_client.child.work_places import WorkPlaces
 from fedehr_shared.errors import ComputeError
 from fedehr_shared.wire.payload import Payload
 
@@ -24,6 +25,7 @@ class StudyChildren:
     def __init__(
         self,
         site_file: Path,
+        work: Path,
         limits: LimitsConfig,
         log_file: Path,
         *,
@@ -33,11 +35,14 @@ class StudyChildren:
 
         Args:
             site_file: where the processes find the records.
+            work: the site's work folder, all that they may write; absolute.
             limits: what they may take of the machine.
             log_file: what they write, errors' reasons among it.
             program: what is started.
         """
         self._site_file = site_file
+        self._places = WorkPlaces(work)
+        self._places.clear_temporary()
         self._limits = limits
         self._log_file = log_file
         self._program = tuple(program)
@@ -110,7 +115,12 @@ class StudyChildren:
             if self._is_closed:
                 raise _closed()
             started = self._starter.submit(
-                StudyChild, self._site_file, self._limits, self._log_file, self._program
+                StudyChild,
+                self._site_file,
+                self._places,
+                self._limits,
+                self._log_file,
+                self._program,
             )
         child = started.result()
         with self._lock:

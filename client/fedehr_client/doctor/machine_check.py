@@ -1,4 +1,4 @@
-"""The machine: disk, memory, ports, and what keeps the computing process from the network."""
+"""The machine: disk, memory, ports, and what the computing process is kept from."""
 
 import json
 import shutil
@@ -23,8 +23,10 @@ LEAST_MEMORY_BYTES = 2_000_000_000
 _ASK_SECONDS = 30.0
 
 _ISOLATE = (
-    "import json; from fedehr_client.child.isolation import isolate; found = isolate(); "
-    "print(json.dumps([found.protections, found.faults]))"
+    "import json, pathlib, sys; from fedehr_client.child.isolation import isolate; "
+    "from fedehr_client.child.confinement import confine; "
+    "found = isolate(); disk = confine(pathlib.Path(sys.argv[1])); "
+    "print(json.dumps([found.protections, found.faults, bool(disk.folders), disk.fault]))"
 )
 
 
@@ -85,22 +87,29 @@ def check_ports(config: SiteConfig, *, is_running: bool) -> Iterator[Finding]:
 
 
 def check_isolation(config: SiteConfig) -> Finding:
-    """Tried in a process of its own: what would keep a study's process from the network."""
+    """Tried in a process of its own: what would keep a study's process from network and disk."""
+    work = config.site.work if config.site.work.is_dir() else Path("/")
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _ISOLATE],
+            [sys.executable, "-c", _ISOLATE, str(work)],
             capture_output=True, text=True, timeout=_ASK_SECONDS, check=True,
         )  # fmt: skip
-        protections, faults = json.loads(done.stdout)
+        protections, faults, is_confined, fault = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        protections, faults = [], [type(error).__name__]
+        protections, faults, is_confined, fault = [], [type(error).__name__], False, ""
+    figures = {"num_protections": len(protections), "is_confined": is_confined}
     if protections:
-        text = f"a study's process is kept from the network by {' and '.join(protections)}."
-        return ok("isolation", text, num_protections=len(protections))
+        text = f"a study's process is kept from the network by {' and '.join(protections)}, and "
+        if is_confined:
+            but = f", but {fault}" if fault else ""
+            return ok("isolation", f"{text}writes in the work folder alone{but}.", **figures)
+        text += f"can write wherever this account can: {fault}."
+        mend = "run Linux 5.19 or later with landlock in its boot option lsm="
+        return warn("isolation", text, mend, **figures)
     text = f"nothing here keeps a study's process from the network ({'; '.join(faults)})."
     mend = "sysctl -w kernel.unprivileged_userns_clone=1   (or allow seccomp in the container)"
     verdict = fail if config.limits.require_isolation else warn
-    return verdict("isolation", text, mend, num_protections=0)
+    return verdict("isolation", text, mend, **figures)
 
 
 def _num_events(records: Path) -> int:

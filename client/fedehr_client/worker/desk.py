@@ -64,7 +64,7 @@ class Desk:
         self._spent = SpentNote(node, self._audit)
         self._why_end = why_end
         self._children = StudyChildren(
-            node.site_file, config.limits, node.path / "logs" / "child.log"
+            node.site_file, config.site.work, config.limits, node.path / "logs" / "child.log"
         )
 
     def answer(self, task: Task, on_kind: Callable[[str], None] = lambda _kind: None) -> Answer:

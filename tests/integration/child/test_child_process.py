@@ -15,12 +15,21 @@ import pytest
 from fedehr_client.answers.reply import reply_to
 from fedehr_client.child.config import LimitsConfig
 from fedehr_client.child.study_children import StudyChildren
+from fedehr_client.erasure.place import Place
+from fedehr_client.erasure.site import SiteErasure
 from fedehr_client.locator import SITE_FILE, SiteLocator
 from fedehr_shared.errors import BusyError, ComputeError
 from fedehr_shared.meds.folder import SiteFolder
+from fedehr_shared.meds.reader import read_splits
 from fedehr_shared.wire.payload import Payload
 
 ALONE: dict[str, Any] = {"vocabulary": {"min_sites": 1}, "federation": {"min_sites": 1}}
+PRIVACY: dict[str, Any] = {
+    "mechanism": "local",
+    "noise_multiplier": 1.0,
+    "target_delta": 1e-5,
+    "nominal_subjects": 100,
+}
 LONG: dict[str, Any] = {"steps_per_round": 2_000, "rounds": 1}
 SITE = """
 [site]
@@ -68,7 +77,7 @@ def _site_file(records: SiteFolder, folder: Path) -> Path:
 @pytest.fixture
 def children(hospitals: Any, tmp_path: Path) -> Iterator[StudyChildren]:
     file = _site_file(hospitals.sites[0], tmp_path / "node")
-    made = StudyChildren(file, LimitsConfig(), tmp_path / "child.log")
+    made = StudyChildren(file, file.parent / "work", LimitsConfig(), tmp_path / "child.log")
     yield made
     made.close()
 
@@ -104,6 +113,42 @@ def test_a_whole_study_has_the_same_bits_and_opens_and_builds_once(
     assert set(refused.values["error"]) == {"code", "reference"}
     assert refused.text("error", "reference") in (tmp_path / "child.log").read_text()
     print({f"{phase} {number}": round(took, 2) for (phase, number), took in seconds.items()})
+
+
+def test_ledger_kept_answers_and_what_was_sent_are_written_and_erasing_finds_them(
+    make_study: Any,
+    copied_hospitals: Any,
+    run_study_in_process: Any,
+    tmp_path: Path,
+) -> None:
+    """The process may write there and nowhere else."""
+    study = make_study(**ALONE, privacy=PRIVACY)
+    site = copied_hospitals.sites[0]
+    run = run_study_in_process(study, [site], tmp_path / "run")
+    asked = {(m.phase, m.round): m.payload for m in run.messages if m.direction == "down"}
+    records = _contents(site.path)
+    work = tmp_path / "node" / "work"
+    file = _site_file(site, tmp_path / "node")
+    children = StudyChildren(file, work, LimitsConfig(), tmp_path / "child.log")
+    try:
+        children.answer(study.digest, asked["vocabulary", 1], _never)
+        first = children.answer(study.digest, asked["pretraining", 1], _never)
+        assert children.answer(study.digest, asked["pretraining", 1], _never) == first
+    finally:
+        children.close()
+    assert "update" in first.tensors
+    assert any((work / "privacy").iterdir())
+    assert any((work / "sent").iterdir())
+    assert any(found.suffix == ".answer" for found in work.rglob("*"))
+    assert _contents(site.path) == records
+    assert {entry.name for entry in (tmp_path / "node").iterdir()} == {"site.toml", "work"}
+    gone = frozenset(sorted(read_splits(site))[:1])
+    SiteErasure(Place(site, work, site.path.parent), lambda _: None).erase(gone)
+    assert not any(found.suffix in {".answer", ".npy"} for found in work.rglob("*"))
+
+
+def _contents(folder: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 @pytest.mark.long

@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -50,6 +51,7 @@ class Behaving:
                     "oom": int(Path("/proc/self/oom_score_adj").read_text()),
                     "environment": sorted(os.environ),
                     "folder": os.getcwd(),
+                    "temporary": tempfile.gettempdir(),
                     "threads": os.environ.get("OMP_NUM_THREADS", ""),
                 }
             }

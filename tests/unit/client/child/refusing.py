@@ -1,8 +1,9 @@
-"""Run a program in which the kernel refuses `unshare`, or filters of system calls, or both.
+"""Run a program in which the kernel refuses `unshare`, or filters of system calls, or knows no
+Landlock.
 
-    python refusing.py [unshare] [filters] -- program argument ...
+    python refusing.py [unshare] [filters] [landlock] -- program argument ...
 
-So it is where a hospital's container has neither.
+So it is where a hospital's container has none of them.
 """
 
 import ctypes
@@ -14,6 +15,7 @@ import sys
 
 UNSHARE = {"x86_64": 272, "aarch64": 97}
 PRCTL = {"x86_64": 157, "aarch64": 167}
+LANDLOCK = 444
 SECCOMP = {"x86_64": 317, "aarch64": 277}
 
 
@@ -33,6 +35,8 @@ def main() -> None:
     code = [step(0x20, 0)]
     if "unshare" in names:
         code += [step(0x15, UNSHARE[kind], 0, 1), no]
+    if "landlock" in names:
+        code += [step(0x15, LANDLOCK, 0, 1), step(0x06, 0x00050000 | errno.ENOSYS)]
     if "filters" in names:
         code += [step(0x15, SECCOMP[kind], 0, 1), no]
         code += [step(0x15, PRCTL[kind], 0, 3), step(0x20, 16), step(0x15, 22, 0, 1), no]

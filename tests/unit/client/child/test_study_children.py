@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from fedehr_client.child.config import LimitsConfig
+from fedehr_client.child.landlock import Landlock
 from fedehr_client.child.study_children import StudyChildren
 from fedehr_shared.errors import BusyError, ComputeError
 from fedehr_shared.wire.payload import Payload
@@ -24,6 +25,15 @@ STUDY, OTHER = "a" * 64, "b" * 64
 CANARY = "canary"
 SMALL = LimitsConfig(max_memory_bytes=2**28)
 PLAIN = LimitsConfig()
+
+
+def confines() -> bool:
+    """Whether this kernel can keep a process from writing."""
+    try:
+        return Landlock().version > 0
+    except OSError:
+        return False
+
 
 MakeChildren = Callable[..., StudyChildren]
 
@@ -38,7 +48,8 @@ def make_children(log_file: Path) -> Iterator[MakeChildren]:
     made: list[StudyChildren] = []
 
     def make(limits: LimitsConfig = PLAIN, program: tuple[str, ...] = BEHAVING) -> StudyChildren:
-        made.append(StudyChildren(Path("site.toml"), limits, log_file, program=program))
+        site_file, work = Path("site.toml"), log_file.parent / "work"
+        made.append(StudyChildren(site_file, work, limits, log_file, program=program))
         return made[-1]
 
     yield make
@@ -106,6 +117,21 @@ def test_it_has_given_up_all_that_it_does_not_need(
     assert "FEDEHR_SITE_FILE" in seen["environment"]
     assert log_file.stat().st_mode & 0o077 == 0
     assert "kept from the network by" in log_file.read_text()
+    assert "it can write" in log_file.read_text()
+    assert seen["temporary"] == str(log_file.parent / "work" / "temporary")
+
+
+def test_what_killed_ones_left_is_removed_with_the_next_start(
+    make_children: MakeChildren, tmp_path: Path
+) -> None:
+    left = tmp_path / "work" / "temporary" / "left"
+    left.mkdir(parents=True)
+    kept = tmp_path / "work" / "compiled" / "kept"
+    kept.mkdir(parents=True)
+    _works(make_children())
+    assert kept.is_dir()
+    assert left.parent.is_dir()
+    assert not left.exists()
 
 
 def test_what_libraries_print_goes_to_the_log(make_children: MakeChildren, log_file: Path) -> None:
@@ -147,7 +173,7 @@ def test_one_that_ends_is_told_of_and_the_next_works(
 def test_one_that_is_killed_is_told_of_and_the_next_works(
     make_children: MakeChildren, tmp_path: Path
 ) -> None:
-    children, file = make_children(), tmp_path / "pid"
+    children, file = make_children(), tmp_path / "work" / "pid"
     threading.Thread(target=_kill_when_written, args=(file,)).start()
     with pytest.raises(ComputeError, match="SIGKILL"):
         children.answer(STUDY, _ask("hang", file=str(file)), _never)
@@ -181,7 +207,7 @@ def test_one_that_takes_too_much_memory_is_ended(make_children: MakeChildren, wh
 def test_one_that_hangs_is_ended_when_the_node_must_stop(
     make_children: MakeChildren, tmp_path: Path, what: str
 ) -> None:
-    children, file = make_children(), tmp_path / "pid"
+    children, file = make_children(), tmp_path / "work" / "pid"
 
     def why_stop() -> str | None:
         return "paused by a person" if file.exists() and file.read_text() else None
@@ -287,6 +313,23 @@ def test_where_the_site_file_says_so_it_works_with_the_network_and_tells(
     assert "it has the network" in log_file.read_text()
 
 
+def test_without_landlock_it_works_and_tells(make_children: MakeChildren, log_file: Path) -> None:
+    program = (sys.executable, str(HERE / "refusing.py"), "landlock", "--", *BEHAVING)
+    _works(make_children(program=program))
+    assert "it can write wherever its account can: the kernel has no" in log_file.read_text()
+
+
+@pytest.mark.skipif(not confines(), reason="this kernel has no Landlock (Linux 5.19)")
+def test_what_it_may_not_write_ends_it_with_that_error(
+    make_children: MakeChildren, tmp_path: Path
+) -> None:
+    file = tmp_path / "site.toml"
+    file.write_text("as it was")
+    with pytest.raises(ComputeError, match="by PermissionError"):
+        make_children().answer(STUDY, _ask("hang", file=str(file)), _never)
+    assert file.read_text() == "as it was"
+
+
 def test_each_study_has_a_process_and_the_one_used_longest_ago_goes(
     make_children: MakeChildren,
 ) -> None:
@@ -313,7 +356,7 @@ def test_forgetting_and_closing_leave_no_process(make_children: MakeChildren) ->
 
 
 def test_closing_ends_work_in_another_thread(make_children: MakeChildren, tmp_path: Path) -> None:
-    children, file, errors = make_children(), tmp_path / "pid", []
+    children, file, errors = make_children(), tmp_path / "work" / "pid", []
 
     def work() -> None:
         try:
@@ -346,14 +389,15 @@ from fedehr_client.child.config import LimitsConfig
 from fedehr_client.child.study_children import StudyChildren
 from fedehr_shared.wire.payload import Payload
 
-children = StudyChildren(Path("site.toml"), LimitsConfig(), Path(sys.argv[2]), program=sys.argv[3:])
+log, work = Path(sys.argv[2]), Path(sys.argv[1]).parent
+children = StudyChildren(Path("site.toml"), work, LimitsConfig(), log, program=sys.argv[3:])
 work = Payload(values={"ask": {"what": "hang", "file": sys.argv[1]}})
 children.answer("a" * 64, work, lambda: None)
 """
 
 
 def test_no_process_outlives_its_worker(tmp_path: Path, log_file: Path) -> None:
-    file = tmp_path / "pid"
+    file = tmp_path / "work" / "pid"
     command = [sys.executable, "-c", WORKER, str(file), str(log_file), *BEHAVING]
     with subprocess.Popen(command) as worker:
         _wait_until(lambda: file.exists() and bool(file.read_text()))
