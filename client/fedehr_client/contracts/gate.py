@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from fedehr_client.audit.log import Audit
 from fedehr_client.contracts.admitted import Admitted
@@ -14,6 +15,7 @@ from fedehr_client.contracts.crossing import crossings
 from fedehr_client.contracts.known_study import KnownStudy
 from fedehr_client.contracts.received_tensors import require_tensors
 from fedehr_client.contracts.refusals import Refusals, RefusedRequest
+from fedehr_client.contracts.request_bytes import request_bytes
 from fedehr_client.contracts.request_parts import RequestParts
 from fedehr_client.contracts.run_progress import AskedRound, RunProgress, with_round
 from fedehr_client.contracts.store import ContractStore
@@ -34,6 +36,7 @@ from fedehr_shared.errors import (
 from fedehr_shared.wire.payload import Payload
 from fedehr_shared.wire.work import WorkId
 
+_Found = TypeVar("_Found")
 _DAY = timedelta(hours=24)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -55,6 +58,7 @@ class ContractGate:
         self._refusals = Refusals(Audit(node.audit_file))
         self._bytes_since = bytes_since
         self._subjects: dict[str, TrainingSubjects] = {}
+        self._rooms: dict[str, int] = {}
 
     def admit(self, request: Payload, run_id: int, bundle_sha256: str) -> Admitted:
         """Hold a request for work against its contract, and bind its round to its content.
@@ -78,13 +82,45 @@ class ContractGate:
             ConfigError: the site file or the authority's certificate cannot be read.
             DataError: a contract's file or the audit cannot be read or written.
         """
+        return self._recorded(
+            request,
+            run_id,
+            lambda known: self._admitted(known, request, run_id, bundle_sha256),
+        )
+
+    def room(self, values: Payload, run_id: int) -> int:
+        """How many bytes of tensors a request for work may bring, by its values alone.
+
+        What nobody has approved brings none that are read. `admit` looks at all of it again.
+
+        Args:
+            values: the request without its tensors.
+            run_id: the engine's.
+
+        Raises:
+            ContractMissingError, NotApprovedError, ContractError, PolicyError, WireError,
+            ConfigError, DataError: as `admit`.
+        """
+        return self._recorded(values, run_id, self._room)
+
+    def _room(self, known: KnownStudy) -> int:
+        known.contract.require_in_time(datetime.now(UTC))
+        _require_approved(known)
+        if known.digest not in self._rooms:
+            self._rooms[known.digest] = request_bytes(known.contract)
+        return self._rooms[known.digest]
+
+    def _recorded(
+        self, request: Payload, run_id: int, act: Callable[[KnownStudy], _Found]
+    ) -> _Found:
+        """Act on a request's contract; a refusal is in the audit then."""
         told = RefusedRequest("work", run_id=run_id)
         try:
             contract, work = _named(request)
             told = replace(told, contract=contract, work=work)
             known = self._known(request)
             told = replace(told, study=known.study.name)
-            return self._admitted(known, request, run_id, bundle_sha256)
+            return act(known)
         except Exception as error:
             self._refusals.record(told, error)
             raise

@@ -3,12 +3,14 @@
 The engine cuts a message into objects that name their children by SHA-256; the SuperNode has
 checked the hashes. A few bytes can name the same child very often, so what they would make is
 counted before it is made. Chunks are appended as they come: only one copy is in memory.
+
+Values are read first: they say what the request is, and how large its tensors may be.
 """
 
 import io
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
@@ -31,10 +33,21 @@ memory, and some seconds a megabyte."""
 MAX_INDEX_BYTES = 2**20
 """Of a part that only names others."""
 MAX_NUM_PARTS = 10_000
+MAX_NUM_RECORDS = 16
+"""Twice as many as fedehr sends."""
 _MOST_BYTES = {
     ArrayChunk.__qualname__: MAX_REQUEST_BYTES,
     ConfigRecord.__qualname__: MAX_VALUES_BYTES,
 }
+
+
+Room = Callable[[Payload], int]
+"""Bytes of tensors that a request with these values may bring; raises what it is refused by."""
+
+
+def any_room(_values: Payload) -> int:
+    """As many as any request may bring."""
+    return MAX_REQUEST_BYTES
 
 
 @dataclass(frozen=True)
@@ -56,11 +69,13 @@ class RequestReader:
     Attributes:
         pull: gives a part by its SHA-256.
         max_bytes: of all parts together, each as often as it is named.
+        room: is asked before the tensors are read.
         num_bytes: read so far.
     """
 
     pull: Callable[[str], bytes]
     max_bytes: int = MAX_REQUEST_BYTES
+    room: Room = any_room
     num_bytes: int = 0
     _num_parts: int = field(default=0, init=False)
     _num_value_bytes: int = field(default=0, init=False)
@@ -70,6 +85,7 @@ class RequestReader:
 
         Raises:
             WireError: it is too large, or of a shape that fedehr does not send.
+            FedehrError: what `room` raises; of the tensors nothing was kept then.
             TaskLostError: `pull` says that the task is gone.
         """
         try:
@@ -88,17 +104,47 @@ class RequestReader:
         if len(message.children) != 1:
             raise WireError("the request has no content.")
         records = self._part(message.children[0], RecordDict)
-        children = {name: self._record(name) for name in records.children}
-        return RecordDict.inflate(records.content, dict(children))
+        if len(records.children) > MAX_NUM_RECORDS:
+            raise WireError(f"the request has more than {MAX_NUM_RECORDS} records.")
+        parts = {name: self._part(name) for name in records.children}
+        values = {
+            name: ConfigRecord.inflate(part.content)
+            for name, part in parts.items()
+            if part.kind == ConfigRecord.__qualname__
+        }
+        tensors = {name: part for name, part in parts.items() if name not in values}
+        self._ask_for_room(records, values, tensors)
+        arrays = {name: self._tensors(part) for name, part in tensors.items()}
+        return RecordDict.inflate(records.content, {**values, **arrays})
 
-    def _record(self, object_id: str) -> ArrayRecord | ConfigRecord:
-        part = self._part(object_id)
-        if part.kind == ConfigRecord.__qualname__:
-            return ConfigRecord.inflate(part.content)
-        if part.kind == ArrayRecord.__qualname__:
-            arrays = {name: self._array(name) for name in part.children}
-            return ArrayRecord.inflate(part.content, dict(arrays))
-        raise WireError("the request holds a record of a kind that fedehr does not use.")
+    def _ask_for_room(
+        self, records: _Part, values: Mapping[str, ConfigRecord], tensors: Mapping[str, _Part]
+    ) -> None:
+        names = json.loads(bytes(records.body))
+        told = {name: values[child] for name, child in names.items() if child in values}
+        try:
+            room = self.room(from_records(RecordDict(dict(told))))
+        except FedehrError:
+            self._let_pass(tensors.values())
+            raise
+        self.max_bytes = min(self.max_bytes, self.num_bytes + room)
+
+    def _let_pass(self, tensors: Iterable[_Part]) -> None:
+        """Pull what is left part by part and keep none of it.
+
+        A request that is given up while the SuperNode still takes in its parts would be lost to
+        the coordinator, and no answer would reach it.
+        """
+        for tensor in tensors:
+            for array in dict.fromkeys(tensor.children):
+                for chunk in dict.fromkeys(self._part(array, Array).children):
+                    self._part(chunk, ArrayChunk)
+
+    def _tensors(self, part: _Part) -> ArrayRecord:
+        if part.kind != ArrayRecord.__qualname__:
+            raise WireError("the request holds a record of a kind that fedehr does not use.")
+        arrays = {name: self._array(name) for name in part.children}
+        return ArrayRecord.inflate(part.content, dict(arrays))
 
     def _array(self, object_id: str) -> Array:
         part = self._part(object_id, Array)
@@ -145,4 +191,7 @@ class RequestReader:
     def _count(self, num_bytes: int) -> None:
         self.num_bytes += num_bytes
         if self.num_bytes > self.max_bytes:
-            raise WireError(f"the request is larger than {self.max_bytes} bytes.")
+            raise WireError(
+                f"the request is larger than {self.max_bytes} bytes: it has {self.num_bytes} or "
+                "more. No more of it was read."
+            )

@@ -9,7 +9,7 @@ from flwr.proto.runtime_pb2 import PullAppMessagesResponse, PullTaskInputRespons
 
 from fedehr_client.engine.errors import TaskLostError
 from fedehr_client.engine.heartbeat import Heartbeat
-from fedehr_client.engine.incoming import MAX_REQUEST_BYTES, RequestReader
+from fedehr_client.engine.incoming import MAX_REQUEST_BYTES, RequestReader, Room, any_room
 from fedehr_client.engine.runtime_client import TaskClient
 from fedehr_shared.errors import WireError
 from fedehr_shared.wire.payload import Payload
@@ -52,14 +52,19 @@ class Task:
         """Whether the SuperNode took it back: an answer would not be taken."""
         return self.heartbeat.is_lost
 
-    def request(self, max_bytes: int = MAX_REQUEST_BYTES) -> Payload:
+    def request(self, max_bytes: int = MAX_REQUEST_BYTES, room: Room = any_room) -> Payload:
         """Read the content, once; the SuperNode forgets it, whatever comes of it.
+
+        Args:
+            max_bytes: of all of it.
+            room: from its values, how many bytes of tensors it may have.
 
         Raises:
             WireError: it is too large, or nothing that fedehr sends.
+            FedehrError: what `room` raises.
             TaskLostError: the SuperNode took the task back.
         """
-        reader = RequestReader(self._pull, max_bytes)
+        reader = RequestReader(self._pull, max_bytes, room)
         try:
             if self.message_type != MESSAGE_TYPE:
                 raise WireError(f"the request is no message of type {MESSAGE_TYPE}.")

@@ -76,10 +76,15 @@ class Desk:
             TaskLostError: the SuperNode took it back before it was read.
         """
         kind = ""
-        try:
-            request = task.request()
-            kind = kind_of(request)
+
+        def room(values: Payload) -> int:
+            nonlocal kind
+            kind = kind_of(values)
             on_kind(kind)
+            return self._room(kind, values, task.run_id)
+
+        try:
+            request = task.request(room=room)
             if kind == "proposal":
                 return self._propose(request)
             if kind == "end":
@@ -100,6 +105,14 @@ class Desk:
     def close(self) -> None:
         """End the processes that compute."""
         self._children.close()
+
+    def _room(self, kind: str, values: Payload, run_id: int) -> int:
+        """Before a request's tensors are read: work alone has any, and only what may be done."""
+        if kind != "work":
+            return 0
+        if (reason := self._why_not_now()) is not None:
+            raise BusyError(reason)
+        return self._gate.room(values, run_id)
 
     def _propose(self, request: Payload) -> Answer:
         proposal = Proposal.from_payload(request)

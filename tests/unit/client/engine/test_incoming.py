@@ -3,6 +3,7 @@
 import hashlib
 import json
 import resource
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -11,9 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedehr_client.engine import incoming
-from fedehr_client.engine.incoming import MAX_INDEX_BYTES, MAX_NUM_PARTS, RequestReader
+from fedehr_client.engine.incoming import (
+    MAX_INDEX_BYTES,
+    MAX_NUM_PARTS,
+    MAX_NUM_RECORDS,
+    RequestReader,
+)
 from fedehr_client.records import from_records, to_records
-from fedehr_shared.errors import WireError
+from fedehr_shared.errors import NotApprovedError, WireError
 from fedehr_shared.wire.payload import Payload
 
 
@@ -122,6 +128,71 @@ def test_a_request_above_the_limit_is_refused() -> None:
     assert parts.read(message, max_bytes=1_001_000).tensors["model"] == bytes(1_000_000)
     with pytest.raises(WireError, match="larger than 999"):
         parts.read(message, max_bytes=999_999)
+
+
+def _with_tensors(num_chunks: int, chunk_bytes: int) -> tuple[Parts, str]:
+    parts = Parts()
+    chunks = [
+        parts.add("ArrayChunk", [], bytes([number]) * chunk_bytes) for number in range(num_chunks)
+    ]
+    record = ConfigRecord({"work_id": "x"})
+    named = parts.add("ConfigRecord", [], record.deflate().partition(b"\0")[2])
+    model = parts.array(chunks, list(range(num_chunks)))
+    return parts, parts.message_of({"model": model, "work": named})
+
+
+def test_the_values_say_how_large_the_tensors_may_be() -> None:
+    parts, message = _with_tensors(4, 100_000)
+    asked: list[tuple[Payload, int]] = []
+
+    def read(room: int) -> Payload:
+        parts.num_pulls = 0
+
+        def told(values: Payload) -> int:
+            asked.append((values, parts.num_pulls))
+            return room
+
+        return RequestReader(parts.pull, room=told).read(message)
+
+    assert len(read(401_000).tensors["model"]) == 400_000
+    assert asked == [(Payload(values={"work": {"work_id": "x"}}), 4)], "before any of a tensor"
+    with pytest.raises(WireError, match="larger than 3"):
+        read(300_000)
+    with pytest.raises(WireError, match="larger"):
+        read(0)
+    assert parts.num_pulls == 5
+
+
+def test_tensors_that_may_not_come_pass_by_without_being_kept() -> None:
+    """All are pulled: one that is given up while the SuperNode takes it in would be lost."""
+    parts, message = _with_tensors(32, 0)
+    names = [name for name, content in parts.contents.items() if content.startswith(b"ArrayChunk")]
+    pulled = Counter[str]()
+
+    def pull(name: str) -> bytes:
+        pulled[name] += 1
+        return b"ArrayChunk  8388608\0" + bytes(2**23) if name in names else parts.contents[name]
+
+    def refuse(_values: Payload) -> int:
+        raise NotApprovedError("nobody has decided")
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(NotApprovedError):
+        RequestReader(pull, room=refuse).read(message)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    assert grown < 100 * 2**20
+    assert {name: pulled[name] for name in names} == dict.fromkeys(names, 1)
+
+
+def test_too_many_records_are_refused_before_their_indices_are_read() -> None:
+    parts = Parts()
+    records = {
+        str(number): parts.add("ArrayRecord", [], str(number).encode() * 1_000)
+        for number in range(MAX_NUM_RECORDS + 1)
+    }
+    with pytest.raises(WireError, match="records"):
+        parts.read(parts.message_of(records))
+    assert parts.num_pulls == 2
 
 
 def test_records_of_values_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:

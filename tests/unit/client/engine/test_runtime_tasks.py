@@ -15,6 +15,7 @@ from fedehr_client.engine.runtime_client import TaskClient
 from fedehr_client.engine.runtime_tasks import RuntimeTasks
 from fedehr_client.engine.task import Task
 from fedehr_client.records import from_records, to_records
+from fedehr_shared.errors import NotApprovedError
 from fedehr_shared.ports import free_port
 from fedehr_shared.wire.payload import Payload
 
@@ -108,6 +109,30 @@ def test_a_request_still_on_its_way_is_waited_for(
     assert task.request().values == {"work": {"a": 1}}
     tasks.reply(task, ANSWER)
     answered.result(10)
+
+
+def test_what_its_values_refuse_is_answered_though_its_tensors_are_on_their_way(
+    node: Any, runtime_node: Any, tasks: RuntimeTasks
+) -> None:
+    request = Payload({"model": bytes(range(256)) * 100_000}, {"work": {"a": 1}})
+    line = runtime_node.line_of(to_records(request))
+
+    def pull(_run: int, name: str) -> bytes:
+        content = bytes(line.contents[name])
+        time.sleep(0.3 if content.startswith(b"ArrayChunk") else 0.0)
+        return content
+
+    def refuse(values: Payload) -> int:
+        assert values == Payload(values=request.values)
+        raise NotApprovedError("nobody has decided")
+
+    answered = node.ask(line=line, pull=pull)
+    task = next_task(tasks)
+    with pytest.raises(NotApprovedError):
+        task.request(room=refuse)
+    assert tasks.reply(task, ANSWER)
+    assert payload_of(answered.result(10)) == ANSWER
+    assert len(node.store) == 0
 
 
 def test_a_wrong_secret_is_said(node: Any) -> None:

@@ -1,13 +1,19 @@
 """Whatever a request is, its refusal is in the audit, also where nothing of it could be read."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fedehr_client.contracts.store import ContractStore
+from fedehr_client.engine.incoming import Room
 from fedehr_client.worker.desk import Desk
+from fedehr_shared.contract.requests import Proposal, under_contract
+from fedehr_shared.contract.study_contract import StudyContract
 from fedehr_shared.wire.payload import Payload
+from fedehr_shared.wire.work import Work, WorkId
 
 ODD = {
     "unknown": Payload(values={"x": {}}),
@@ -25,7 +31,9 @@ class Asked:
     def __init__(self, request: Payload) -> None:
         self._request = request
 
-    def request(self) -> Payload:
+    def request(self, room: Room) -> Payload:
+        values = Payload(values=self._request.values)
+        self.num_bytes_allowed = room(values)
         return self._request
 
 
@@ -42,3 +50,28 @@ def test_a_request_that_nobody_sends_is_refused_and_recorded(
     (line,) = map(json.loads, node.audit_file.read_text().splitlines())
     assert (line["event"], line["kind"], line["code"]) == ("request_refused", kind, code)
     assert line["run"] == "11"
+
+
+def test_no_tensors_are_read_before_somebody_has_approved(
+    contract_office: Any, make_study: Callable[..., Any], tmp_path: Path
+) -> None:
+    office = contract_office.ContractOffice.open(tmp_path / "pki")
+    node = office.node(tmp_path / "node")
+    study = make_study()
+    signed = office.sign(study)
+    digest = StudyContract.from_json(signed.text).digest
+    work = Work(WorkId(study.digest, "pretraining", 1, 1), study).to_payload()
+    desk = Desk(node, lambda: None)
+
+    def ask(request: Payload) -> Any:
+        asked: Any = Asked(request)
+        return desk.answer(asked).error_code, getattr(asked, "num_bytes_allowed", None)
+
+    assert ask(under_contract(work, digest, None)) == ("contract_missing", None)
+    assert ask(under_contract(work, digest, signed)) == ("not_approved", None)
+    assert ask(Proposal(signed).to_payload()) == ("", 0)
+    ContractStore(node).approve(digest, "ada")
+    assert ask(under_contract(work, digest, None))[1] > 100_000
+    ContractStore(node).revoke(digest, "ada")
+    assert ask(under_contract(work, digest, None)) == ("policy", None)
+    desk.close()
