@@ -53,7 +53,7 @@ def node() -> Iterator[Path]:
 
 def _write_out(node: Path, is_confined: str, user: int, *refused: str) -> dict[str, Any]:
     places = (str(node / "work"), str(node / "contracts"))
-    as_user = {"user": user, "group": user, "extra_groups": []} if IS_ROOT else {}
+    as_user: dict[str, Any] = {"user": user, "group": user, "extra_groups": []} if IS_ROOT else {}
     with subprocess.Popen(["/bin/sleep", "60"], **as_user) as victim:
         script = [sys.executable, str(HERE / "writing_out.py"), is_confined, str(user), *places]
         script.append(str(victim.pid))
