@@ -285,7 +285,7 @@ def test_no_message_harms_the_node_or_an_honest_study(
     print(f"{number} messages: {dict(kinds.most_common())}")
     assert not trace.exists()
     assert {"wire", "contract", "not_approved"} <= kinds.keys()
-    assert number < 10_000 or {"proposal", "end", "report", "policy"} <= kinds.keys()
+    assert number < 10_000 or {"proposal", "end", "report"} <= kinds.keys()
     assert kinds["failed"] == 0, "a hostile message was not foreseen"
     from fedehr_client.audit.log import Audit
 
