@@ -127,7 +127,9 @@ class GatedProxy:
         there = asyncio.create_task(self._pass_requests(node, request))
         back = asyncio.create_task(self._pass_answers(coordinator, answer))
         try:
-            await asyncio.wait([there, back], return_when=asyncio.FIRST_COMPLETED)
+            # asyncio complains of a connection whose handler ends as cancelled.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([there, back], return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (there, back):
                 task.cancel()
