@@ -82,6 +82,7 @@ def test_bytes_sites_and_rounds_are_told(compared: Verdict) -> None:
     assert len(compared.arms["federated"].pretraining_loss) == 1
 
 
+@pytest.mark.long
 def test_a_single_run_ends_with_the_same_figures(compared: Verdict, folder: Path) -> None:
     printed = _simulate(folder, "run", "study.toml", "--out", "single")
     single = Verdict.read(folder / "single" / "verdict.json")

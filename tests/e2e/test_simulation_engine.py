@@ -247,6 +247,7 @@ def test_a_failed_run_says_why_and_leaves_nothing(
     assert ("the lab's ServerApp raises" in log) == (seed == RAISES)
 
 
+@pytest.mark.long
 def test_two_at_once_do_not_clash(sites: Path, tmp_path: Path) -> None:
     with (
         driving(sites, tmp_path / "a", seed=COMPLETES, private_network=False) as first,

@@ -27,7 +27,14 @@ def network(
         stock.stop()
 
 
-@pytest.mark.parametrize("kind", ["client app", "whole package", "other module"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "client app",
+        pytest.param("whole package", marks=pytest.mark.long),
+        pytest.param("other module", marks=pytest.mark.long),
+    ],
+)
 def test_stock_runs_what_it_is_sent_and_the_node_does_not(
     network: Any, node_apps: Any, run_bundle: Any, tmp_path: Path, kind: str
 ) -> None:
