@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -380,36 +379,3 @@ def test_it_outlives_the_thread_that_first_asked(make_children: MakeChildren) ->
     thread.join()
     time.sleep(0.5)
     assert _works(children) == pids[0]
-
-
-WORKER = """
-import sys
-from pathlib import Path
-from fedehr_client.child.config import LimitsConfig
-from fedehr_client.child.study_children import StudyChildren
-from fedehr_shared.wire.payload import Payload
-
-log, work = Path(sys.argv[2]), Path(sys.argv[1]).parent
-children = StudyChildren(Path("site.toml"), work, LimitsConfig(), log, program=sys.argv[3:])
-work = Payload(values={"ask": {"what": "hang", "file": sys.argv[1]}})
-children.answer("a" * 64, work, lambda: None)
-"""
-
-
-def test_no_process_outlives_its_worker(tmp_path: Path, log_file: Path) -> None:
-    file = tmp_path / "work" / "pid"
-    command = [sys.executable, "-c", WORKER, str(file), str(log_file), *BEHAVING]
-    with subprocess.Popen(command) as worker:
-        _wait_until(lambda: file.exists() and bool(file.read_text()))
-        child = int(file.read_text())
-        assert not _is_gone(child)
-        worker.send_signal(signal.SIGKILL)
-    _wait_until(lambda: _is_gone(child), 5)
-
-
-def test_a_worker_that_asks_holds_no_torch() -> None:
-    code = (
-        "import sys, fedehr_client.child.study_children; "
-        "sys.exit('torch' in sys.modules or 'flwr' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
