@@ -5,7 +5,6 @@ import logging
 import os
 import select
 import sys
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from fedehr_client.child.ending import hear_of_errors
 from fedehr_client.child.seal import Sealed, seal
+from fedehr_client.utc_formatter import UtcFormatter
 
 if TYPE_CHECKING:
     from fedehr_shared.wire.payload import Payload
@@ -63,8 +63,7 @@ def _write_to_log() -> None:
     """Our own lines with their times (UTC); of a warning its kind and place alone, as its text
     may quote a record."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)sZ %(levelname)s %(message)s"))
-    handler.formatter.converter = time.gmtime  # type: ignore[union-attr]
+    handler.setFormatter(UtcFormatter())
     logging.getLogger("fedehr").addHandler(handler)
     logging.getLogger("fedehr").setLevel(logging.INFO)
 
