@@ -68,6 +68,9 @@ _KEPT_NO_BASE = {
     BaseMissingError.code, BusyError.code, NotApprovedError.code, VocabularyMissingError.code,
 }  # fmt: skip
 
+_REFUSALS = {ContractError.code, PolicyError.code}
+"""Of a site that answered nothing else: it never began with the run, and knows of no end."""
+
 
 class Conductor:
     """Runs one study over a transport."""
@@ -193,6 +196,11 @@ class Conductor:
             **code,
         )
 
+    def _who_failed(self) -> str:
+        """What each site that has not answered since said last; the machine knows no names."""
+        said = sorted(f"{self._name(node)}: {code}" for node, code in self._told.items())
+        return f" Last said: {', '.join(said)}." if said else ""
+
     def _taken(self, node: int, asked: Push, payload: Payload | None) -> dict[str, str] | None:
         """Use the answer; None, or the code and reference of why it could not be used."""
         if payload is None:
@@ -253,7 +261,7 @@ class Conductor:
                 case Finish():
                     self._over = True
                 case Abort(code, reason):
-                    raise _ERRORS.get(code, FedehrError)(reason)
+                    raise _ERRORS.get(code, FedehrError)(reason + self._who_failed())
 
     def _request(self, node: int, work: WorkId, again: bool) -> Payload:
         """The base goes to a node once, and again only where it says that it lacks it."""
@@ -284,15 +292,19 @@ class Conductor:
 
     def _tell_end(self) -> None:
         """Never fails: the run is over, whoever hears of it."""
-        if self._agreement.contract is None or not self.bound:
+        nodes = {node for node in self.bound if not self._only_refused(node)}
+        if self._agreement.contract is None or not nodes:
             return
         try:
             end = End(self._agreement.digest, self._run.model_digest)
-            heard = tell_end(self._transport, self.bound, end)
+            heard = tell_end(self._transport, nodes, end)
         except Exception as error:  # whatever a transport raises, the study has ended
             self._log.write("end_untold", reason=type(error).__name__)
             return
         self._log.write("ended_at_sites", sites=[self._name(node) for node in heard])
+
+    def _only_refused(self, node: int) -> bool:
+        return node not in self.site_names and self._told.get(node) in _REFUSALS
 
     def _name(self, node: int) -> str:
         named = self.site_names.get(node) or self._agreement.name_of(node)

@@ -95,6 +95,18 @@ def test_each_node_is_told_of_the_end_with_the_model_s_digest(
     assert told["sites"] == ["hospital-1", "hospital-2", "hospital-3"]
 
 
+def test_a_site_that_refused_is_named_and_hears_of_no_end(
+    make_study: Make, make_nodes: Make, agreed: Make, tmp_path: Path
+) -> None:
+    def refuse(node: int, kind: str, request: Payload, answer: Payload | None) -> Any:
+        return ErrorReport("policy", "r").to_payload() if (node, kind) == (1, "work") else answer
+
+    nodes = make_nodes(refuse)
+    with pytest.raises(FedehrError, match=r"Last said: hospital-2: policy\.$"):
+        _run(make_study(federation={"min_sites": 3}), nodes, tmp_path, agreed())
+    assert [node for node, _ in nodes.of_kind("end")] == [0, 2]
+
+
 @pytest.mark.parametrize("how", ["silent", "odd", "broken"])
 def test_the_end_never_fails_because_of_a_node(  # noqa: PLR0917 - fixtures
     make_study: Make,
