@@ -4,7 +4,7 @@ import importlib.util
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -31,6 +31,42 @@ def _load(file: Path) -> ModuleType:
 def node_apps() -> SimpleNamespace:
     """The modules of `apps/`, by their files' names."""
     return SimpleNamespace(**{file.stem: _load(file) for file in _APPS.glob("*.py")})
+
+
+@pytest.fixture(scope="module")
+def study(make_study: Callable[..., Any], node_apps: Any) -> Any:
+    return make_study(**node_apps.field.SECTIONS)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    study: Any,
+    hospitals: Any,
+    node_apps: Any,
+    run_study_in_process: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
+    """What the module's `study` ends with where nothing happens to it."""
+    done = run_study_in_process(study, hospitals.sites[:2], tmp_path_factory.mktemp("undisturbed"))
+    digests: dict[str, str] = node_apps.field.digests_of(done.folder)
+    return digests
+
+
+@pytest.fixture(scope="module")
+def field(make_network: Callable[..., Any], node_apps: Any, hospitals: Any) -> Iterator[Any]:
+    """Two sites; hospital-1 reaches the coordinator through a proxy that holds and cuts."""
+    network = make_network()
+    made = node_apps.field.Field(network)
+    settings = {"ceilings": {"min_cell": 5}, "compute": node_apps.field.ONE_THREAD}
+    network.join("hospital-2", hospitals.sites[1].path, **settings)
+    made.proxy = node_apps.gated_proxy.GatedProxy(network.coordinator, network.proxy_port)
+    straight, network.proxy_port = network.proxy_port, made.proxy.port
+    try:
+        network.join("hospital-1", hospitals.sites[0].path, **settings)
+        network.proxy_port = straight
+        yield made
+    finally:
+        made.proxy.close()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ update that was finished is sent again, not trained again.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 pytestmark = [pytest.mark.e2e, pytest.mark.debian, pytest.mark.long]
 
 PHASES = ("receiving", "training", "sealing", "sending")
-VICTIM, OTHER = "hospital-1", "hospital-2"
+VICTIM = "hospital-1"
 MOST_SECONDS = 240.0
 """A killed SuperNode's key is let in again after a minute."""
 
@@ -24,36 +24,6 @@ def study(make_study: Callable[..., Any], node_apps: Any) -> Any:
     sections = node_apps.field.SECTIONS
     long_rounds = {"rounds": 1 + len(PHASES), "steps_per_round": 60, "steps_per_epoch": 20}
     return make_study(**{**sections, "pretraining": {**sections["pretraining"], **long_rounds}})
-
-
-@pytest.fixture(scope="module")
-def undisturbed(
-    study: Any,
-    hospitals: Any,
-    node_apps: Any,
-    run_study_in_process: Any,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, str]:
-    done = run_study_in_process(study, hospitals.sites[:2], tmp_path_factory.mktemp("undisturbed"))
-    digests: dict[str, str] = node_apps.field.digests_of(done.folder)
-    return digests
-
-
-@pytest.fixture(scope="module")
-def field(make_network: Callable[..., Any], node_apps: Any, hospitals: Any) -> Iterator[Any]:
-    """Two sites; one of them reaches the coordinator through a proxy that holds and cuts."""
-    network = make_network()
-    made = node_apps.field.Field(network)
-    settings = {"ceilings": {"min_cell": 5}, "compute": node_apps.field.ONE_THREAD}
-    network.join(OTHER, hospitals.sites[1].path, **settings)
-    made.proxy = node_apps.gated_proxy.GatedProxy(network.coordinator, network.proxy_port)
-    straight, network.proxy_port = network.proxy_port, made.proxy.port
-    try:
-        network.join(VICTIM, hospitals.sites[0].path, **settings)
-        network.proxy_port = straight
-        yield made
-    finally:
-        made.proxy.close()
 
 
 class Round:

@@ -20,25 +20,6 @@ def field(make_network: Callable[..., Any], node_apps: Any, hospitals: Any) -> A
 
 
 @pytest.fixture(scope="module")
-def study(make_study: Callable[..., Any], node_apps: Any) -> Any:
-    return make_study(**node_apps.field.SECTIONS)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(
-    study: Any,
-    hospitals: Any,
-    node_apps: Any,
-    run_study_in_process: Any,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, str]:
-    """What the study ends with where nothing happens to it."""
-    done = run_study_in_process(study, hospitals.sites[:2], tmp_path_factory.mktemp("undisturbed"))
-    digests: dict[str, str] = node_apps.field.digests_of(done.folder)
-    return digests
-
-
-@pytest.fixture(scope="module")
 def hostile(field: Any, node_apps: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A bundle that carries code under fedehr's own names, and where that would write."""
     folder = tmp_path_factory.mktemp("hostile")
