@@ -34,38 +34,21 @@ def field(away: Any, make_network: Callable[..., Any], node_apps: Any, hospitals
 
 
 @pytest.fixture(scope="module")
-def finished(field: Any, make_study: Callable[..., Any], node_apps: Any) -> dict[str, Any]:
-    study = make_study(**node_apps.field.SECTIONS)
+def run(field: Any, study: Any) -> Any:
+    """A study under way."""
     contract, file = field.contract(study)
     field.approve(file)
-    run = field.start(study, contract, "away")
-    result: dict[str, Any] = run.finish()
-    return result
+    return field.start(study, contract, "away")
 
 
 @pytest.fixture(scope="module")
-def node(finished: Any, field: Any, node_apps: Any) -> Any:
+def node(run: Any, field: Any, node_apps: Any) -> Any:
     return node_apps.node_processes.NodeProcesses(field.network.nodes["hospital-1"])
 
 
-def test_the_study_ends_well(finished: Any) -> None:
-    assert (finished["status"], finished["missing"]) == ("completed", [])
-
-
-def test_it_spoke_first_to_nobody_but_the_coordinator(
-    finished: Any, away: Any, field: Any, node_apps: Any
-) -> None:
-    assert away.packets == {("tcp", node_apps.namespace.HOST, field.network.proxy_port)}
-
-
-def test_nothing_listens_beyond_loopback(node: Any, away: Any) -> None:
-    addresses = away.listening()
-    assert addresses
-    assert addresses <= {"127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"}
-    assert {address for address, _ in node.listening()} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
-
-
-def test_what_computes_has_no_network(node: Any) -> None:
+def test_what_computes_has_no_network(run: Any, node: Any) -> None:
+    """Its process ends with its study, so this is asked between two rounds."""
+    run.wait_for_rounds(1)
     child, worker = node.one("child"), node.one("worker")
     of_child, of_worker = (Path(f"/proc/{one.pid}/ns/net").readlink() for one in (child, worker))
     status = Path(f"/proc/{child.pid}/status").read_text()
@@ -76,3 +59,22 @@ def test_what_computes_has_no_network(node: Any) -> None:
         assert routes == []
         assert [line.split(":")[0].strip() for line in devices] == ["lo"]
     assert node.sockets("child") == []
+
+
+def test_the_study_ends_well(run: Any) -> None:
+    finished = run.finish()
+    assert (finished["status"], finished["missing"]) == ("completed", [])
+
+
+def test_it_spoke_first_to_nobody_but_the_coordinator(
+    run: Any, away: Any, field: Any, node_apps: Any
+) -> None:
+    run.finish()
+    assert away.packets == {("tcp", node_apps.namespace.HOST, field.network.proxy_port)}
+
+
+def test_nothing_listens_beyond_loopback(node: Any, away: Any) -> None:
+    addresses = away.listening()
+    assert addresses
+    assert addresses <= {"127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"}
+    assert {address for address, _ in node.listening()} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
