@@ -104,6 +104,7 @@ class _RoundTrip:
             if self._agreement.may_ask(node):
                 self._transport.push(node, self._request)
                 self._asked.add(node)
+                self._log.write("asked", site=self._agreement.name_of(node) or f"node {node}")
         for node, payload in self._transport.pull():
             self._answered.add(node)
             name, state = self._read(node, payload)

@@ -8,6 +8,7 @@ import typer
 from fedehr_shared.console import err, out, print_json
 
 if TYPE_CHECKING:
+    from fedehr_shared.contract.signed_contract import SignedContract
     from fedehr_shared.contract.study_contract import StudyContract
 
 app = typer.Typer()
@@ -46,28 +47,41 @@ def contract(  # noqa: PLR0917 - a command line's parameters
     coordinator = open_coordinator(folder)
     names = None if sites is None else tuple(name.strip() for name in sites.split(","))
     wishes = ContractWishes(names, days, runs, max_codes, max_tokens)
-    with err.status("reckoning what the study asks for"):
-        drafted = draft_contract(coordinator, StudyConfig.load(study), wishes)
+    read = StudyConfig.load(study)
+    if out_file is not None and (out_file.exists() or not out_file.parent.is_dir()):
+        raise UsageError(f"cannot write {out_file}. Name a new file, in a folder that is there.")
+    err.print("reckoning what the study asks for ...")
+    drafted = draft_contract(coordinator, read, wishes)
     shelf = ContractShelf(coordinator)
     signed = shelf.sign(drafted)
+    kept = shelf.file_of(drafted.digest)
     if out_file is not None:
-        try:
-            with out_file.open("x", encoding="utf-8") as stream:
-                stream.write(signed.to_json() + "\n")
-        except OSError as error:
-            raise UsageError(
-                f"cannot write {out_file}: {error.strerror}. Name a new file; the contract itself "
-                f"is {shelf.file_of(drafted.digest)}."
-            ) from error
+        _write(signed, out_file, kept)
     if json:
         content = drafted.model_dump(mode="json")
-        print_json({"digest": drafted.digest, "contract": content})
+        file = str((out_file or kept).absolute())
+        print_json({"digest": drafted.digest, "file": file, "contract": content})
         return
     out.print(f"contract {drafted.digest}", soft_wrap=True)
     for line in _summary(drafted):
         out.print(f"  {line}", markup=False, soft_wrap=True)
+    if out_file is not None:
+        out.print(f"wrote {out_file}", soft_wrap=True, markup=False)
     out.print(f"next: fedehr-server propose {folder} {study}", soft_wrap=True, markup=False)
-    out.print(f"or send {shelf.file_of(drafted.digest)} to the sites", soft_wrap=True)
+    out.print(f"or send {out_file or kept} to the sites", soft_wrap=True, markup=False)
+
+
+def _write(signed: "SignedContract", file: Path, kept: Path) -> None:
+    from fedehr_shared.errors import UsageError
+
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(signed.to_json() + "\n")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {file}: {error.strerror}. Name a new file; the contract itself is "
+            f"{kept}."
+        ) from error
 
 
 def _summary(drafted: "StudyContract") -> list[str]:

@@ -9,14 +9,6 @@ from fedehr_shared.console import err, out, print_json
 
 app = typer.Typer()
 
-_WORDS = {
-    "waiting": "waits for a person: fedehr-client show, then approve or refuse",
-    "approved": "approved",
-    "refused": "refused",
-    "offline": "its node is not connected",
-    "no answer": "its node did not answer in time",
-}
-
 
 @app.command()
 def propose(
@@ -33,15 +25,23 @@ def propose(
     No site does any work. Asking again only tells what was decided meanwhile.
     """
     from fedehr_server.network.coordinator import open_coordinator
-    from fedehr_server.network.proposal import contract_named
-    from fedehr_server.network.proposal import propose as propose_contract
+    from fedehr_server.network.display import ProgressDisplay, describe_decision
+    from fedehr_server.network.proposal import SECONDS, contract_named, submit_proposal
+    from fedehr_server.network.readiness import require_ready
+    from fedehr_server.network.submission import watch
     from fedehr_shared.config.study import StudyConfig
 
     coordinator = open_coordinator(folder)
     read = StudyConfig.load(study)
-    chosen, _ = contract_named(coordinator, read, contract)
-    with err.status("asking the nodes"):
-        result = propose_contract(coordinator, read, chosen)
+    require_ready(coordinator, read, contract=contract)
+    err.print("reckoning what the study asks for ...")
+    chosen, is_new = contract_named(coordinator, read, contract)
+    told = "signed a new contract" if is_new else "contract"
+    err.print(f"{told}: {chosen.digest}", soft_wrap=True)
+    err.print("handing it to the SuperLink ...")
+    submission = submit_proposal(coordinator, read, chosen)
+    err.print(f"asking the nodes of {submission.num_sites} site(s) ...")
+    result = watch(coordinator, submission, SECONDS, ProgressDisplay(err).show)
     if json:
         print_json(
             {"contract": chosen.digest} | {key: result.get(key) for key in ("status", "states")}
@@ -49,8 +49,7 @@ def propose(
     else:
         out.print(f"contract {chosen.digest}", soft_wrap=True)
         for site, state in (result.get("states") or {}).items():
-            told = _WORDS.get(state, f"answered with an error, {state}")
-            out.print(f"  {site}: {told}", markup=False, soft_wrap=True)
+            out.print(f"  {site}: {describe_decision(state)}", markup=False, soft_wrap=True)
     if result["status"] != "completed":
         err.print(f"failed: {result['message']}", markup=False, soft_wrap=True)
         raise typer.Exit(int(result["exit_code"]) or 1)

@@ -36,15 +36,19 @@ def submit(  # noqa: PLR0917 - a command line's parameters
     from fedehr_server.network.coordinator import open_coordinator
     from fedehr_server.network.display import ProgressDisplay
     from fedehr_server.network.proposal import contract_named
+    from fedehr_server.network.readiness import require_ready
     from fedehr_server.network.submission import submit as submit_study
     from fedehr_server.network.submission import watch
     from fedehr_shared.config.study import StudyConfig
 
     coordinator = open_coordinator(folder)
     read = StudyConfig.load(study)
+    require_ready(coordinator, read, contract=contract, num_sites=num_sites, run=run)
+    err.print("reckoning what the study asks for ...")
     chosen, is_new = contract_named(coordinator, read, contract)
     told = "signed a new contract, which each site must approve" if is_new else "contract"
     err.print(f"{told}: {chosen.digest}", soft_wrap=True)
+    err.print("handing it to the SuperLink ...")
     submission = submit_study(coordinator, read, run, num_sites, contract=chosen)
     err.print(f"run {submission.run} waits for {submission.num_sites} site(s)", soft_wrap=True)
     if not wait:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fedehr_server.bundle import bundle_sha256
 from fedehr_server.network.coordinator import CoordinatorFolder
+from fedehr_server.network.enough_sites import require_enough_sites
 from fedehr_server.network.sites import SiteRegister
 from fedehr_server.vocabulary_shelf import FOLDER_NAME, VocabularyShelf
 from fedehr_shared import __version__
@@ -57,11 +58,13 @@ def draft_contract(
         ConfigError: sites are unknown or too few, or no noise keeps the study within its target.
         DataError: the vocabulary that the study re-uses is not there.
     """
+    asked = wishes or ContractWishes()
+    # First what is known at once: shapes need PyTorch, and the bundle the engine.
+    sites = _sites(folder, study, asked.sites)
+    num_codes, num_tokens = _vocabulary_size(folder, study, asked)
     from fedehr_server.phases.answer_shapes import answer_shapes
 
-    asked = wishes or ContractWishes()
     tensors = answer_shapes(study)
-    num_codes, num_tokens = _vocabulary_size(folder, study, asked)
     bounds = answer_bytes(study, tensors, num_tokens=num_tokens, num_codes=num_codes)
     now = datetime.now(UTC)
     return StudyContract(
@@ -71,7 +74,7 @@ def draft_contract(
         flwr_version=version("flwr"),
         bundle_sha256=bundle_sha256(bundle),
         coordinator=folder.config().network.host,
-        sites=_sites(folder, study, asked.sites),
+        sites=sites,
         num_runs=asked.num_runs,
         created=utc_text(now),
         deadline=utc_text(now + timedelta(days=asked.days)),
@@ -104,10 +107,5 @@ def _sites(
             "`fedehr-server site add`."
         )
     chosen = registered if names is None else sorted(set(names))
-    if len(chosen) < study.federation.min_sites:
-        raise ConfigError(
-            f"study {study.name} needs {study.federation.min_sites} sites and its contract would "
-            f"name {len(chosen)}. Add sites with `fedehr-server site add`, or mend [federation] "
-            "min_sites."
-        )
+    require_enough_sites(study, len(chosen), "its contract would name")
     return tuple(chosen)

@@ -14,6 +14,14 @@ _WAITS = {
     "not_approved": "nobody there has approved the study yet (fedehr-client approve)",
     "held": "its answer waits for a person to release it (fedehr-client outbox)",
     "busy": "it does not work now (paused, its hours, its GPU or its bytes)",
+    "storage": "its disk is full: somebody there has to make room",
+}
+_DECISIONS = {
+    "waiting": "waits for a person: fedehr-client show, then approve or refuse",
+    "approved": "approved",
+    "refused": "refused",
+    "offline": "its node is not connected",
+    "no answer": "its node did not answer in time",
 }
 
 
@@ -58,10 +66,21 @@ def _describe_wait(event: Event) -> str:
     return f"{event.get('phase')}: waiting for {event.get('site')}: {why}"
 
 
+def _describe_state(event: Event) -> str:
+    return f"{event.get('site')}: {describe_decision(str(event.get('state')))}"
+
+
+def describe_decision(state: str) -> str:
+    """What a site has decided about a contract, by the state that a proposal's result gives it."""
+    return _DECISIONS.get(state, f"answered with an error, {state}")
+
+
 _OF_SITES: dict[object, Callable[[Event], str]] = {
     "site_error": _describe_error,
     "site_waits": _describe_wait,
     "not_in_contract": lambda event: f"{event.get('site')} is not in the contract: not asked",
+    "asked": lambda event: f"{event.get('site')}: asked",
+    "proposal": _describe_state,
     "ended_at_sites": lambda event: f"told of the end: {', '.join(event.get('sites') or ['none'])}",
 }
 

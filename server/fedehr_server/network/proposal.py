@@ -2,12 +2,11 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 from fedehr_server.network.contract_draft import ContractWishes, draft_contract
 from fedehr_server.network.contract_shelf import ContractShelf
 from fedehr_server.network.coordinator import CoordinatorFolder
-from fedehr_server.network.submission import Submission, launch, watch
+from fedehr_server.network.submission import Submission, launch
 from fedehr_server.run_order import RunOrder
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.contract.study_contract import StudyContract
@@ -60,13 +59,13 @@ def contract_named(
     return contract, False
 
 
-def propose(
+def submit_proposal(
     folder: CoordinatorFolder,
     study: StudyConfig,
     contract: StudyContract,
     bundle: Path | None = None,
-) -> dict[str, Any]:
-    """Bring a contract to the nodes; the run's result, with each site's state under `states`.
+) -> Submission:
+    """Start a run that brings a contract to the nodes; its result has each site's `states`.
 
     Asking again changes nothing at a site, and tells what was decided meanwhile.
 
@@ -78,11 +77,9 @@ def propose(
 
     Raises:
         NetworkError: the SuperLink is down or refused.
-        DeadlineError: the run did not end.
     """
     stamp = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{time.time_ns() % 1_000_000:06d}"
     name = f"propose-{study.name[:32]}-{stamp}"
     order = RunOrder(study.digest, len(contract.sites), contract.digest, "proposal")
     run_id = launch(folder, name, study, order, bundle)
-    submission = Submission(name, run_id, len(contract.sites), folder.runs / name)
-    return watch(folder, submission, SECONDS, lambda event: None)
+    return Submission(name, run_id, len(contract.sites), folder.runs / name)

@@ -19,13 +19,15 @@ from fedehr_server.model_shelf import FOLDER_NAME as MODELS_FOLDER
 from fedehr_server.model_shelf import ModelShelf, reused_model
 from fedehr_server.network.control import Control
 from fedehr_server.network.coordinator import CoordinatorFolder, require_name
+from fedehr_server.network.enough_sites import require_enough_sites
+from fedehr_server.network.readiness import name_taken
 from fedehr_server.network.run_result import read_result
 from fedehr_server.network.sites import SiteRegister
 from fedehr_server.run_order import RunOrder
 from fedehr_server.vocabulary_shelf import FOLDER_NAME, VocabularyShelf
 from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.contract.study_contract import StudyContract
-from fedehr_shared.errors import ConfigError, DeadlineError, NetworkError, UsageError
+from fedehr_shared.errors import DeadlineError, NetworkError
 from fedehr_shared.privacy.study_cost import StudyCost
 
 POLL_SECONDS = 0.25
@@ -112,7 +114,7 @@ def launch(
     try:
         record.touch(mode=0o600, exist_ok=False)
     except FileExistsError as error:
-        raise UsageError(f"there is a run {name} already. Choose another --run name.") from error
+        raise name_taken(name) from error
     try:
         (folder.studies / f"{study.digest}.json").write_text(study.to_json(), encoding="utf-8")
         order.save(record)
@@ -201,11 +203,7 @@ def _expected_sites(
         expected = num_sites
     else:
         expected = len(SiteRegister(folder).names() if contract is None else contract.sites)
-    if expected < study.federation.min_sites:
-        raise ConfigError(
-            f"study {study.name} needs {study.federation.min_sites} sites and the run would have "
-            f"{expected}. Add sites with `fedehr-server site add`, or mend [federation] min_sites."
-        )
+    require_enough_sites(study, expected, "the run would have")
     return expected
 
 

@@ -53,6 +53,19 @@ def test_every_event_has_a_line() -> None:
         assert describe_event({"event": kind, "time_seconds": 1.0}).strip()
 
 
+def test_a_proposal_names_who_was_asked_and_what_each_has_decided() -> None:
+    asked = describe_event({"event": "asked", "site": "north", "time_seconds": 1.0})
+    assert asked.endswith("north: asked")
+    decisions = {
+        "approved": "north: approved",
+        "waiting": "north: waits for a person",
+        "contract": "north: answered with an error, contract",
+    }
+    for state, told in decisions.items():
+        event = {"event": "proposal", "site": "north", "state": state, "time_seconds": 2.0}
+        assert told in describe_event(event)
+
+
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (3_200_000_000, "3.2 GB")])
 def test_bytes_for_people(size: int, text: str) -> None:
     assert format_bytes(size) == text
