@@ -1,4 +1,4 @@
-"""`python -m fedehr_client.engine.one_line_log PROGRAM ...`: one line a record of the engine's.
+"""`keep_to_one_line`: one line a record of the engine's log.
 
 The engine writes texts of the coordinator into its log as they come: a round's name may hold line
 breaks and whatever else its own lines hold. The supervisor reads that log, so here every record
@@ -6,7 +6,6 @@ becomes one line, in which only the engine itself can have put an escape charact
 """
 
 import logging
-import runpy
 import sys
 import threading
 import traceback
@@ -38,17 +37,11 @@ def one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in told)
 
 
-def run(arguments: list[str]) -> None:
-    """Run a program of the engine's in this process.
-
-    Args:
-        arguments: its file, then its own arguments.
-    """
+def keep_to_one_line() -> None:
+    """Change the engine's log in this process, and how errors that nobody caught are told."""
     console_handler.addFilter(OneLine())
     sys.excepthook = _tell
     threading.excepthook = _tell_thread
-    sys.argv = arguments
-    runpy.run_path(arguments[0], run_name="__main__")
 
 
 def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -61,7 +54,3 @@ def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType 
 def _tell_thread(ended: threading.ExceptHookArgs) -> None:
     if ended.exc_value is not None and not issubclass(ended.exc_type, SystemExit):
         _tell(ended.exc_type, ended.exc_value, ended.exc_traceback)
-
-
-if __name__ == "__main__":
-    run(sys.argv[1:])

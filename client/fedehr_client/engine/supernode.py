@@ -106,7 +106,7 @@ def supernode_command(network: ConnectionConfig, runtime_port: int, secret_file:
         secret_file: what the worker proves itself with, made by `renew_secret`.
     """
     return [
-        sys.executable, "-m", "fedehr_client.engine.one_line_log",
+        sys.executable, "-m", "fedehr_client.engine.launch",
         engine_program("flower-supernode"),
         "--root-certificates", str(network.root_certificates),
         "--superlink", network.coordinator,

@@ -90,7 +90,7 @@ def test_the_output_tells_how_a_start_went(
 def logged(program: Path, *arguments: str) -> str:
     """What a program prints that is run as the SuperNode is."""
     done = subprocess.run(
-        [sys.executable, "-m", "fedehr_client.engine.one_line_log", program, *arguments],
+        [sys.executable, "-m", "fedehr_client.engine.launch", program, *arguments],
         capture_output=True,
         timeout=60,
         check=False,
