@@ -1,10 +1,13 @@
 """Two things most tests need: three small hospitals, and whole studies in this process."""
 
 import importlib.util
+import os
 import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,6 +61,37 @@ def copied_hospitals(hospitals: Any, tmp_path: Path) -> Any:
 
     shutil.copytree(hospitals.path, tmp_path / "hospitals")
     return FederationFolder(tmp_path / "hospitals")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """`small_disk(num_bytes)`: the folder of a file system of its own."""
+    with ExitStack() as mounted:
+
+        def make(num_bytes: int) -> Path:
+            folder = tmp_path / "disk"
+            folder.mkdir()
+            command = ["mount", "-t", "tmpfs", "-o", f"size={num_bytes}", "tmpfs", str(folder)]
+            if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
+                pytest.skip("mounting a small file system takes more than this account may")
+            mounted.callback(subprocess.run, ["umount", str(folder)], check=True)
+            return folder
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def fill_disk() -> Callable[..., Path]:
+    """`fill_disk(folder, left=n)`: a file that leaves so many bytes of the folder's disk."""
+
+    def fill(folder: Path, *, left: int) -> Path:
+        filler = folder / "filler"
+        state = os.statvfs(folder)
+        with filler.open("wb") as stream:
+            stream.write(b"\x5a" * max(0, state.f_bavail * state.f_frsize - left))
+        return filler
+
+    return fill
 
 
 @pytest.fixture(scope="session")

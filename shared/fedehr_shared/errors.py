@@ -4,6 +4,7 @@
       UsageError                2  the command line asks for something impossible
       ConfigError               3  a study or site file is wrong
       DataError                 4  records, labels or a federation folder are wrong
+      StorageError              4  a disk is full, or a quota used up
       NetworkError              5  no connection, no certificate, an unknown key, a port taken
       PolicyError               6  refused by a site's policy, budget or contracts
       HeldError                 6  an answer waits at its site for a person
@@ -61,6 +62,13 @@ class TooFewSubjectsError(DataError):
     """A site holds too few subjects, or no code frequent enough, to take part."""
 
     code = "too_few_subjects"
+
+
+class StorageError(FedehrError):
+    """A disk has no room, or a quota is used up: it works again once somebody has made room."""
+
+    exit_code = 4
+    code = "storage"
 
 
 class NetworkError(FedehrError):
@@ -160,9 +168,9 @@ class CheckpointError(FedehrError):
 
 ERROR_CODES: frozenset[str] = frozenset(
     {
-        "failed", "usage", "config", "data", "missing_task", "too_few_subjects", "network",
-        "policy", "budget", "contract", "not_approved", "held", "busy", "deadline", "wire",
-        "vocabulary_missing", "base_missing", "contract_missing", "compute", "training",
+        "failed", "usage", "config", "data", "missing_task", "too_few_subjects", "storage",
+        "network", "policy", "budget", "contract", "not_approved", "held", "busy", "deadline",
+        "wire", "vocabulary_missing", "base_missing", "contract_missing", "compute", "training",
         "checkpoint",
     }
 )  # fmt: skip
@@ -199,6 +207,7 @@ __all__ = [
     "NetworkError",
     "NotApprovedError",
     "PolicyError",
+    "StorageError",
     "TooFewSubjectsError",
     "TrainingError",
     "UsageError",

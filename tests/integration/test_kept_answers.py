@@ -35,7 +35,7 @@ PRIVACY: dict[str, Any] = {
 WITH_STATE: dict[str, Any] = {
     "exchange": {"dtype": "int8"},
     "pretraining": {"optimizer_state": "kept"},
-    "finetuning": {"optimizer_state": "kept", "local_parts": ["heads"]},
+    "finetuning": {"tuning": "full", "optimizer_state": "kept", "local_parts": ["heads"]},
 }
 PLAIN: dict[str, Any] = {}
 
@@ -251,6 +251,47 @@ def test_training_without_noise_is_written_down_and_costs_nothing(
     notes = [(e.event, e.phase) for e in entries if isinstance(e, Noted)]
     assert notes == [("unprotected", "pretraining"), ("unprotected", "finetuning")]
     assert Ledger(work, Ceiling(), "any").spent() == 0
+
+
+@pytest.mark.parametrize("changes", [PLAIN, WITH_STATE], ids=["plain", "with_state"])
+def test_a_full_disk_charges_nothing_however_often_it_is_asked(
+    changes: dict[str, Any],
+    make_site: Any,
+    small_disk: Callable[[int], Path],
+    fill_disk: Callable[..., Path],
+) -> None:
+    """The ledger's line would have found room, and the answer would not."""
+    site, disk = make_site(changes), small_disk(16 * 2**20)
+    site.location = replace(site.location, work=disk / "work")
+    site.ask("vocabulary", 1)
+    filler = fill_disk(disk, left=2**16)
+    for _ in range(3):
+        assert site.ask("pretraining", 1).text("error", "code") == "storage"
+    assert site.charged == []
+    filler.unlink()
+    assert "update" in site.ask("pretraining", 1).tensors
+    assert site.charged == [("pretraining", 1)]
+
+
+def test_a_full_disk_charges_no_vocabulary(
+    make_study: Any,
+    make_site: Any,
+    small_disk: Callable[[int], Path],
+    fill_disk: Callable[..., Path],
+) -> None:
+    site, disk = make_site(PLAIN), small_disk(16 * 2**20)
+    site.location = replace(site.location, work=disk / "work")
+    site.location.work.mkdir()
+    work = Work.from_payload(site.requests["vocabulary", 1])
+    study = make_study(vocabulary={"noise_epsilon": 50.0, "noise_delta": 1e-6})
+    noisy = replace(work, id=replace(work.id, digest=study.digest), study=study).to_payload()
+    filler = fill_disk(disk, left=2**14)
+    for _ in range(3):
+        assert site.answer(noisy).text("error", "code") == "storage"
+    assert site.charged == []
+    filler.unlink()
+    assert "report" in site.answer(noisy).values
+    assert site.charged == [("vocabulary", 1)]
 
 
 LONG: dict[str, Any] = {"pretraining": {"rounds": 1, "steps_per_round": 60}}

@@ -18,6 +18,7 @@ from fedehr_client.answers.told_report import told_report
 from fedehr_client.answers.warm_study import WarmStudy
 from fedehr_client.compute.compute import choose_compute
 from fedehr_client.locator import SiteLocation
+from fedehr_client.room import require_room
 from fedehr_client.training.entropy import code_entropy
 from fedehr_client.training.error_feedback import ErrorFeedback, forget_error_feedback
 from fedehr_client.training.examples import Examples
@@ -37,6 +38,9 @@ from fedehr_shared.wire.moments import moment_shapes
 from fedehr_shared.wire.payload import Arrays, Payload
 from fedehr_shared.wire.reports import TrainReport
 from fedehr_shared.wire.work import Work
+
+_NUM_COPIES = 5
+"""Of the weights: two moments, remainders, answer and own parts."""
 
 
 def answer(work: Work, location: SiteLocation, warm: WarmStudy | None = None) -> Payload:
@@ -94,6 +98,8 @@ def _vocabulary(work: Work, location: SiteLocation, gate: StudyGate) -> Payload:
 
 
 def _payload(work: Work, location: SiteLocation, gate: StudyGate, warm: WarmStudy) -> Payload:
+    # Before anything is charged: what cannot be kept would be charged at each asking anew.
+    require_room(location.work, _bytes_beside(work))
     local_parts = LocalParts(location.work, work.study, work.vocabulary_digest)
     data = warm.data(location, work)
     context = _context(work, location, data, local_parts, warm)
@@ -115,6 +121,11 @@ def _payload(work: Work, location: SiteLocation, gate: StudyGate, warm: WarmStud
         local_parts.keep_final()
         gate.end()
     return report
+
+
+def _bytes_beside(work: Work) -> int:
+    """What a round writes at the most: moments, what rounding lost, the kept answer, own parts."""
+    return _NUM_COPIES * sum(array.nbytes for array in (work.model or {}).values())
 
 
 def _site_state(location: SiteLocation) -> str:

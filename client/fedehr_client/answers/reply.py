@@ -13,6 +13,7 @@ from fedehr_client.answers.disclosed import require_disclosed
 from fedehr_client.answers.warm_study import WarmStudy
 from fedehr_client.locator import SiteLocation
 from fedehr_shared.errors import FedehrError
+from fedehr_shared.full_disk import as_storage
 from fedehr_shared.wire.payload import Payload
 from fedehr_shared.wire.reports import ErrorReport
 from fedehr_shared.wire.work import Work
@@ -35,11 +36,12 @@ def reply_to(
     try:
         work = Work.from_payload(read())
         return require_disclosed(answer(work, locate(), warm), work)
-    except FedehrError as error:
-        return _failure(error.code, str(error))
     except MemoryError as error:
         return _failure("compute", f"memory ran out at\n{_places(error)}")
     except Exception as error:
+        told = as_storage(error)
+        if isinstance(told, FedehrError):
+            return _failure(told.code, str(told))
         return _failure("failed", f"{type(error).__name__} at\n{_places(error)}")
 
 

@@ -50,7 +50,7 @@ def rehearse(
             out.print(line, soft_wrap=True, markup=False, emoji=False)
     if report.status != "completed":
         err.print(f"failed: {report.message}", soft_wrap=True, markup=False)
-        raise typer.Exit(1)
+        raise typer.Exit(report.exit_code)
 
 
 def _lines(report: "TrialReport") -> "Iterator[str]":

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fedehr_client.audit import events
 from fedehr_client.audit.log import Audit
 from fedehr_shared.errors import FedehrError
+from fedehr_shared.full_disk import as_storage
 
 _AGAIN_AFTER_SECONDS = 3_600.0
 _MOST_KNOWN = 1_000
@@ -122,6 +123,7 @@ class Refusals:
 
 
 def _in_words(error: Exception) -> tuple[str, str]:
+    error = as_storage(error)
     if isinstance(error, FedehrError):
         return error.code, str(error)[:_MOST_REASON]
     return FedehrError.code, f"it could not be read ({type(error).__name__})"

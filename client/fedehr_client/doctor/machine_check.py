@@ -34,13 +34,18 @@ def check_disk(node: NodeFolder, config: SiteConfig) -> Finding:
     """Free bytes where the node writes, against what its caches will take."""
     place = config.site.work if config.site.work.is_dir() else node.path
     free = shutil.disk_usage(place).free
-    need = FIXED_BYTES + NUM_STORES * TOKEN_BYTES * _num_events(config.site.records)
+    need = needed_bytes(config)
     text = f"{_gigabytes(free)} free at {place}, and about {_gigabytes(need)} needed."
     figures = {"free_bytes": free, "needed_bytes": need}
     if free < need:
         mend = f"free {_gigabytes(need - free)} there, or name another [site] work in site.toml"
         return fail("disk", text, mend, **figures)
     return ok("disk", text, **figures)
+
+
+def needed_bytes(config: SiteConfig) -> int:
+    """What a node's files come to at the most, its records aside."""
+    return FIXED_BYTES + NUM_STORES * TOKEN_BYTES * _num_events(config.site.records)
 
 
 def check_memory(config: SiteConfig) -> Finding:

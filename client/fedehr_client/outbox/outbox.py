@@ -21,11 +21,14 @@ from fedehr_client.outbox.answer_check import ERROR, AnswerCheck, error_code, is
 from fedehr_client.outbox.new_receipt import new_receipt, stopped_receipt
 from fedehr_client.outbox.receipt import MAY_LEAVE, Receipt, TensorRecord, Verdict, utc_now
 from fedehr_client.outbox.records_time import records_time
+from fedehr_client.outbox.reserve import RESERVE_BYTES
 from fedehr_client.outbox.sealed_bytes import SealedBytes
 from fedehr_client.outbox.sendings import Sending
 from fedehr_client.outbox.shelf import Shelf
 from fedehr_client.outbox.vocabulary_check import SiteCodes
+from fedehr_client.room import require_room
 from fedehr_client.site import SiteConfig
+from fedehr_shared.contract.answer_bytes import answer_bytes
 from fedehr_shared.contract.requests import EndAnswer, ProposalAnswer, kind_of
 from fedehr_shared.errors import (
     BusyError,
@@ -117,6 +120,17 @@ class Outbox:
             if verdict == "held":
                 raise self._told_held(receipt, admitted)
             return self._let_go(receipt, sealed.payload, admitted)
+
+    def require_room(self, admitted: Admitted) -> None:
+        """Before an answer is computed: whether it could be kept, however large it may be.
+
+        Else the work would be done in vain, at each asking anew while the disk is full.
+
+        Raises:
+            StorageError: it could not.
+            DataError: the outbox cannot be written.
+        """
+        require_room(self._node.outbox, _most_bytes(admitted) + RESERVE_BYTES)
 
     def sent(self, admitted: Admitted) -> None:
         """Write into the audit that the engine has taken the answer.
@@ -279,6 +293,18 @@ class Outbox:
         failure = ErrorReport(code, self._told_reference).to_payload()
         self._shelf.tell(_error_line(failure, admitted, code, self._told_reference, inner))
         return failure
+
+
+def _most_bytes(admitted: Admitted) -> int:
+    """Of the answer: its contract's bound, for the vocabulary that the run has."""
+    contract, phase = admitted.contract, admitted.work_id.phase
+    bounds = answer_bytes(
+        contract.study,
+        contract.tensors,
+        num_tokens=admitted.num_tokens,
+        num_codes=contract.max_codes,
+    )
+    return bounds[phase]
 
 
 def _error_line(

@@ -1,13 +1,12 @@
 """`Reserve`: room on the disk for the lines that say that the disk is full."""
 
-import errno
 from pathlib import Path
 
 from fedehr_client.private_file import write_private
+from fedehr_shared.full_disk import is_full
 
-_NUM_BYTES = 256 * 1_024
+RESERVE_BYTES = 256 * 1_024
 """Some 500 lines of `Sendings`."""
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Reserve:
@@ -25,11 +24,11 @@ class Reserve:
         """
         if not self._file.exists():
             # No zeros: a file system may keep these without giving them room.
-            write_private(self._file, b"\x5a" * _NUM_BYTES)
+            write_private(self._file, b"\x5a" * RESERVE_BYTES)
 
     def give_up(self, error: OSError) -> bool:
         """Make room after an error; whether there was any to make."""
-        if error.errno not in _FULL or not self._file.exists():
+        if not is_full(error) or not self._file.exists():
             return False
         self._file.unlink()
         return True

@@ -6,6 +6,7 @@ is touched. Whatever ends this process ends them; a folder that a killed one lef
 the next.
 """
 
+import shutil
 import signal
 import time
 from collections import Counter
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from fedehr_client.doctor.machine_check import needed_bytes
 from fedehr_client.node.folder import NodeFolder
 from fedehr_client.outbox.shelf import Shelf
 from fedehr_client.scratch import scratch_folder
@@ -26,7 +28,7 @@ from fedehr_client.trial.trial_node import SET_ASIDE, create_trial_node
 from fedehr_client.trial.trial_report import ReceiptLine, TrialReport
 from fedehr_client.trial.trial_study import default_recipe, for_one_site
 from fedehr_shared.config.study import StudyConfig
-from fedehr_shared.errors import DataError
+from fedehr_shared.errors import DataError, StorageError
 from fedehr_shared.ports import LOOPBACK, free_port
 
 SERVER = "fedehr-server"
@@ -52,7 +54,8 @@ def rehearse(
 
     Raises:
         ConfigError: the study cannot be cut down.
-        DataError: there are no records, or no room for the folder.
+        DataError: there are no records, or no folder can be made.
+        StorageError: there is too little room.
         NetworkError: a program ended, with what it said.
         DeadlineError: a program was not ready in time.
         PolicyError: the study crosses a ceiling of the site file.
@@ -65,6 +68,7 @@ def rehearse(
     whole = study or default_recipe(config)
     small = for_one_site(whole, num_rounds)
     with scratch_folder(config.site.work) as folder, ExitStack() as ends:
+        _require_room(folder, needed_bytes(config))
         report_step("starting a coordinator of its own")
         address = ends.enter_context(_coordinator(folder))
         report_step("starting a node of its own")
@@ -93,6 +97,7 @@ def rehearse(
             study=whole,
             status=str(result["status"]),
             message=str(result.get("message") or ""),
+            exit_code=int(result["exit_code"]),
             seconds=seconds,
             phases=figures_by_phase(node),
             peak_bytes=dict(memory.peak_bytes),
@@ -101,6 +106,17 @@ def rehearse(
             errors=_errors(node),
             reasons=() if result["status"] == "completed" else _reasons(node),
             set_aside=set_aside,
+        )
+
+
+def _require_room(folder: Path, num_bytes: int) -> None:
+    """Without it a round waits for somebody to make room, until its deadline."""
+    free = shutil.disk_usage(folder).free
+    if free < num_bytes:
+        raise StorageError(
+            f"a study takes about {num_bytes / 1e9:.1f} GB below {folder.parent}, and its disk has "
+            f"{free / 1e9:.1f} GB free. Free {(num_bytes - free) / 1e9:.1f} GB there, or name "
+            "another [site] work in site.toml."
         )
 
 

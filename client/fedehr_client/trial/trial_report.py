@@ -27,6 +27,7 @@ class TrialReport:
         study: the whole study, of which a few rounds were run.
         status: `completed` or `failed`, as the throw-away coordinator says.
         message: why it failed; empty where it did not.
+        exit_code: that the coordinator's program ends with.
         seconds: of the run, waits between messages included.
         phases: figures by phase.
         peak_bytes: of memory, by kind of process.
@@ -41,6 +42,7 @@ class TrialReport:
     study: StudyConfig
     status: str
     message: str
+    exit_code: int
     seconds: float
     phases: dict[str, PhaseFigures]
     peak_bytes: dict[str, int]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from fedehr_client.label_counts import count_labels, count_outcomes
 from fedehr_client.locator import SiteLocation
+from fedehr_client.room import require_room
 from fedehr_client.tasks.cohort import held_tasks
 from fedehr_client.vocabulary.kept_report import KeptReports
 from fedehr_client.vocabulary.noise import NoiseBounds
@@ -21,6 +22,7 @@ from fedehr_client.vocabulary.site_report import (
 )
 from fedehr_shared.cells import cell_of, told_count
 from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.contract.answer_bytes import BYTES_PER_CODE
 from fedehr_shared.meds.code_table import read_codes
 from fedehr_shared.meds.event_stream import stream_events
 from fedehr_shared.meds.folder import SiteFolder
@@ -30,6 +32,9 @@ from fedehr_shared.vocabulary.noise_spent import NoiseSpent
 from fedehr_shared.vocabulary.report import VocabularyReport
 from fedehr_shared.wire.payload import Payload
 from fedehr_shared.wire.vocabulary_payload import report_to_payload
+
+_NUM_COPIES = 2
+"""Of the answer: the kept report, and the copy of what is sent."""
 
 
 class VocabularyAnswer:
@@ -98,11 +103,16 @@ class VocabularyAnswer:
         with kept.alone():
             payload = kept.find()
             if payload is None:
+                # Else each asking would be charged anew while the disk is full.
+                require_room(self._location.work, _NUM_COPIES * self._most_bytes())
                 # Charged first: a crash after the draw must not leave it free.
                 self._charge()
                 payload = report_to_payload(self._noisy_report(spent))
                 kept.keep(payload)
         return payload
+
+    def _most_bytes(self) -> int:
+        return BYTES_PER_CODE * (1 + len(self._records.codes))
 
     def _kept(self) -> KeptReports:
         return KeptReports(self._location.work, self._study.digest, self._fingerprint())

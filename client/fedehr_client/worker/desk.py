@@ -36,7 +36,9 @@ from fedehr_shared.wire.payload import Payload
 
 log = logging.getLogger("fedehr.client")
 
-UNTRIED_CODES = WAITING_CODES | {"contract_missing", "vocabulary_missing", "base_missing"}
+UNTRIED_CODES = WAITING_CODES | {
+    "base_missing", "contract_missing", "storage", "vocabulary_missing",
+}  # fmt: skip
 """The coordinator asks again, and no attempt is used up by them."""
 
 
@@ -149,6 +151,7 @@ class Desk:
             if kept is not None:
                 return self._round(admitted, kept, "answered from what was kept")
             _require_unanswered(admitted)
+            self._outbox.require_room(admitted)
             return self._computed(admitted, request)
         except Exception as error:
             sealed = self._outbox.seal_error(failure_of(error), admitted)

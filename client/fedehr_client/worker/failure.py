@@ -9,6 +9,7 @@ import secrets
 import traceback
 
 from fedehr_shared.errors import FedehrError
+from fedehr_shared.full_disk import as_storage
 from fedehr_shared.wire.payload import Payload
 from fedehr_shared.wire.reports import ErrorReport
 
@@ -20,6 +21,7 @@ WAITING_CODES = frozenset({"not_approved", "held", "busy"})
 
 def failure_of(error: Exception) -> Payload:
     """Log an exception, and give what may be said of it."""
+    error = as_storage(error)
     reference = secrets.token_hex(8)
     if isinstance(error, FedehrError):
         code, reason = error.code, _on_one_line(str(error))

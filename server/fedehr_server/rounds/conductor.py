@@ -43,6 +43,7 @@ from fedehr_shared.errors import (
     NetworkError,
     NotApprovedError,
     PolicyError,
+    StorageError,
     TooFewSubjectsError,
     TrainingError,
     UsageError,
@@ -58,14 +59,15 @@ _ERRORS: dict[str, type[FedehrError]] = {
     for kind in (
         BaseMissingError, BudgetError, BusyError, CheckpointError, ComputeError, ConfigError,
         ContractError, ContractMissingError, DataError, DeadlineError, HeldError,
-        MissingTaskError, NetworkError, NotApprovedError, PolicyError, TooFewSubjectsError,
-        TrainingError, UsageError, VocabularyMissingError, WireError,
+        MissingTaskError, NetworkError, NotApprovedError, PolicyError, StorageError,
+        TooFewSubjectsError, TrainingError, UsageError, VocabularyMissingError, WireError,
     )
 }  # fmt: skip
 
 
 _KEPT_NO_BASE = {
-    BaseMissingError.code, BusyError.code, NotApprovedError.code, VocabularyMissingError.code,
+    BaseMissingError.code, BusyError.code, NotApprovedError.code, StorageError.code,
+    VocabularyMissingError.code,
 }  # fmt: skip
 
 _REFUSALS = {ContractError.code, PolicyError.code}

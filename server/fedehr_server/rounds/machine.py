@@ -39,7 +39,7 @@ PERMANENT_CODES = frozenset(
 )
 """A site that answers with one of these is not asked again: it would say the same."""
 
-WAITING_CODES = frozenset({"busy", "held", "not_approved"})
+WAITING_CODES = frozenset({"busy", "held", "not_approved", "storage"})
 """A site that answers with one of these will say something else later: it is asked for the same
 again, as the same attempt, until the round's deadline."""
 

@@ -2,8 +2,7 @@
 
 import os
 import resource
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,12 @@ from typing import Any
 import pytest
 
 from fedehr_client.node.folder import NodeFolder
+from fedehr_client.outbox.answer_check import error_code
 from fedehr_client.outbox.outbox import Outbox
 from fedehr_client.outbox.sendings import Sending
 from fedehr_client.outbox.shelf import Shelf
-from fedehr_shared.errors import DataError
+from fedehr_client.worker.failure import failure_of
+from fedehr_shared.errors import DataError, StorageError
 from fedehr_shared.wire.reports import ErrorReport
 
 _NUM_BYTES = 1_200_000
@@ -22,33 +23,12 @@ ERROR = ErrorReport("data", "0123456789abcdef").to_payload()
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={_NUM_BYTES}", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a small file system takes more than this account may")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-@pytest.fixture
-def node_on(small_disk: Path, small_node: Callable[..., NodeFolder]) -> NodeFolder:
-    """A node there."""
-    node = NodeFolder(small_disk / "node")
+def node_on(small_disk: Callable[[int], Path], small_node: Callable[..., NodeFolder]) -> NodeFolder:
+    """A node on a disk of a megabyte."""
+    node = NodeFolder(small_disk(_NUM_BYTES) / "node")
     node.path.mkdir()
     node.site_file.write_text(small_node().site_file.read_text())
     return node
-
-
-def _filled(folder: Path, *, left: int) -> Path:
-    """Fill the disk but for so many bytes."""
-    filler = folder / "filler"
-    state = os.statvfs(folder)
-    with filler.open("wb") as stream:
-        stream.write(b"\x5a" * max(0, state.f_bavail * state.f_frsize - left))
-    return filler
 
 
 def _lines(node: NodeFolder) -> list[Sending]:
@@ -57,14 +37,15 @@ def _lines(node: NodeFolder) -> list[Sending]:
 
 
 def test_an_answer_that_finds_no_room_is_not_sent(
-    small_disk: Path, node_on: NodeFolder, small_answer: Any
+    fill_disk: Callable[..., Path], node_on: NodeFolder, small_answer: Any
 ) -> None:
     outbox, one, two = Outbox(node_on), small_answer(1), small_answer(2)
     outbox.seal(one.admitted, one.answer)
-    filler = _filled(small_disk, left=two.answer.num_bytes // 2)
+    filler = fill_disk(node_on.path.parent, left=two.answer.num_bytes // 2)
     before = sorted(file for file in node_on.outbox.rglob("*") if file.is_file())
-    with pytest.raises(DataError, match="nothing was sent that has no receipt"):
+    with pytest.raises(DataError, match="nothing was sent that has no receipt") as refused:
         outbox.seal(two.admitted, two.answer)
+    assert error_code(failure_of(refused.value)) == "storage"
     assert sorted(file for file in node_on.outbox.rglob("*") if file.is_file()) == before
     assert Outbox(node_on).kept(one.admitted) == one.answer
     outbox.seal_error(ERROR, two.admitted)
@@ -73,12 +54,26 @@ def test_an_answer_that_finds_no_room_is_not_sent(
     assert [line.kind for line in _lines(node_on)] == ["answer", "answer", "error", "answer"]
 
 
+def test_what_could_not_be_kept_is_not_begun(
+    fill_disk: Callable[..., Path], node_on: NodeFolder, small_answer: Any
+) -> None:
+    outbox, one = Outbox(node_on), small_answer(1)
+    outbox.require_room(one.admitted)
+    filler = fill_disk(node_on.path.parent, left=one.answer.num_bytes // 2)
+    before = sorted(node_on.outbox.rglob("*"))
+    with pytest.raises(StorageError, match=r"bytes are needed below .*/outbox, and its disk has"):
+        outbox.require_room(one.admitted)
+    assert sorted(node_on.outbox.rglob("*")) == before
+    filler.unlink()
+    outbox.require_room(one.admitted)
+
+
 def test_errors_find_room_on_a_disk_that_has_none(
-    small_disk: Path, node_on: NodeFolder, small_answer: Any
+    fill_disk: Callable[..., Path], node_on: NodeFolder, small_answer: Any
 ) -> None:
     outbox, one = Outbox(node_on), small_answer(1)
     outbox.seal(one.admitted, one.answer)
-    filler = _filled(small_disk, left=0)
+    filler = fill_disk(node_on.path.parent, left=0)
     spent = outbox.bytes_since(datetime.now(UTC) - timedelta(hours=1))
     for number in range(40):
         reply = ErrorReport("data", f"{number:016x}").to_payload()
