@@ -15,7 +15,7 @@ from fedehr_client.ledger.ceiling import Ceiling
 from fedehr_client.outbox.config import OutboxConfig
 from fedehr_client.supervision.config import MonitoringConfig, ScheduleConfig
 from fedehr_shared.config.name import Name
-from fedehr_shared.config.section import Section, read_toml
+from fedehr_shared.config.section import FilePath, Section, read_toml
 
 DEFAULT_MIN_CELL = 11
 """The usual floor: no number that rests on fewer subjects leaves a hospital."""
@@ -26,9 +26,9 @@ class RecordsConfig(Section):
 
     name: Name
     """The site's name, as the coordinator registers it."""
-    records: Path
+    records: FilePath
     """A MEDS site folder (`data/`, `metadata/`, `labels/`); relative to the file."""
-    work: Path = Path("work")
+    work: FilePath = Path("work")
     """A private folder for caches; relative to the file."""
 
 
@@ -76,11 +76,11 @@ class ConnectionConfig(Section):
 
     coordinator: str
     """`host:port` of the coordinator's proxy."""
-    root_certificates: Path
+    root_certificates: FilePath
     """The coordinator's certificate authority (PEM); relative to the file."""
-    private_key: Path
+    private_key: FilePath
     """This site's EC key (OpenSSH format, no passphrase); relative to the file."""
-    contract_authority: Path | None = None
+    contract_authority: FilePath | None = None
     """Whose signer may sign contracts (PEM); relative to the file. Left out, `root_certificates`;
     needed where these are of a proxy that opens TLS."""
 

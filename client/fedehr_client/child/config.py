@@ -14,7 +14,7 @@ class LimitsConfig(Section):
     """Of one such process; beyond it the process is ended and the work answered by an error.
     Left out, nine tenths of what the machine has."""
     num_cpus: Annotated[int, Field(ge=1, le=4_096)] | None = None
-    """Processors that such a process may run on; left out, all."""
+    """Processors that such a process may run on; left out, or more than there are, all."""
     num_warm_studies: Annotated[int, Field(ge=1, le=64)] = 2
     """Studies whose process stays between rounds."""
     require_isolation: bool = True

@@ -26,7 +26,7 @@ def child_environment(
     environ: Mapping[str, str],
     site_file: Path,
     places: WorkPlaces,
-    num_cpus: int | None,
+    num_cpus: int,
     most_bytes: int,
 ) -> dict[str, str]:
     """Of the worker's environment what concerns computing; proxies and keys stay behind.
@@ -35,7 +35,7 @@ def child_environment(
         environ: the worker's.
         site_file: says where the records lie.
         places: where it may write.
-        num_cpus: processors that libraries start threads for; None: as they like.
+        num_cpus: processors that libraries start threads for; 0: as they like.
         most_bytes: of memory, for whoever fits a model into it.
     """
     kept = {
@@ -43,6 +43,6 @@ def child_environment(
         for name, value in environ.items()
         if name in _NAMES or name.startswith(_PREFIXES)
     }
-    threads = {} if num_cpus is None else dict.fromkeys(_THREADS, str(num_cpus))
+    threads = dict.fromkeys(_THREADS, str(num_cpus)) if num_cpus else {}
     own = {SITE_FILE: str(site_file.absolute()), MEMORY_BYTES: str(most_bytes)}
     return {**kept, **threads, **places.environment, **own, "PYTHONUNBUFFERED": "1"}

@@ -17,6 +17,7 @@ from fedehr_client.child.environment import child_environment
 from fedehr_client.child.frame import Frame
 from fedehr_client.child.memory import held_bytes, memory_limit
 from fedehr_client.child.pipes import Ended, Pipes
+from fedehr_client.child.processors import processors
 from fedehr_client.child.work_places import WorkPlaces
 from fedehr_shared.errors import BusyError, ComputeError
 from fedehr_shared.wire.payload import Payload
@@ -51,12 +52,12 @@ class StudyChild:
         self._is_killed = False
         self._in_use = threading.RLock()
         self._log_file = log_file
-        processors = _processors(limits.num_cpus)
-        options = [f"--worker={os.getpid()}", f"--cpus={','.join(map(str, processors))}"]
+        cpus = processors(limits.num_cpus)
+        options = [f"--worker={os.getpid()}", f"--cpus={','.join(map(str, cpus))}"]
         options.append(f"--work={places.work}")
         if limits.require_isolation:
             options.append("--require-isolation")
-        environment = child_environment(os.environ, site_file, places, limits.num_cpus, self._limit)
+        environment = child_environment(os.environ, site_file, places, len(cpus), self._limit)
         try:
             places.make()
             with os.fdopen(
@@ -194,8 +195,3 @@ class StudyChild:
                 "allowed ([limits] max_memory_bytes, or nine tenths of the machine). It was ended. "
                 "Raise that, or lower [compute] token_budget."
             )
-
-
-def _processors(num_cpus: int | None) -> list[int]:
-    """The first of those that the worker may run on; none: all."""
-    return [] if num_cpus is None else sorted(os.sched_getaffinity(0))[:num_cpus]

@@ -19,6 +19,7 @@ from fedehr_client.doctor.machine_check import (
     check_memory,
     check_ports,
 )
+from fedehr_client.doctor.processor_check import check_processors
 from fedehr_client.doctor.record_check import check_records
 from fedehr_client.doctor.version_check import check_versions
 from fedehr_client.node.folder import NodeFolder
@@ -64,6 +65,7 @@ def _checks_of_site(
     yield "line", lambda: check_line(config.network, node.site_file)
     yield "disk", lambda: check_disk(node, config)
     yield "memory", lambda: check_memory(config)
+    yield "processors", lambda: check_processors(config)
     yield "gpu", lambda: check_gpu(config)
     yield "isolation", lambda: check_isolation(config)
     yield "port", lambda: check_ports(config, is_running=running)

@@ -3,20 +3,40 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fedehr_shared.errors import ConfigError
 
+FilePath = Annotated[Path, Field(strict=False)]
+"""A path, which TOML and JSON write as text."""
+
 
 class Section(BaseModel):
-    """A frozen section that refuses keys it does not know."""
+    """A frozen section that refuses keys it does not know.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    Values are taken as what they are: no text for a number or for a yes, no 1 for true.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, value: object) -> object:
+        """A frozen section holds tuples; TOML and JSON have lists."""
+        return _frozen(value)
 
 
 AnySection = TypeVar("AnySection", bound=Section)
+
+
+def _frozen(value: object) -> object:
+    if isinstance(value, list):
+        return tuple(_frozen(item) for item in value)
+    if type(value) is dict:
+        return {key: _frozen(item) for key, item in value.items()}
+    return value
 
 
 def read_toml(path: Path, kind: type[AnySection]) -> AnySection:
@@ -67,8 +87,18 @@ def _explain(error: ValidationError, source: str) -> str:
     return "\n".join(lines)
 
 
+_NEEDED = {
+    "tuple_type": "a list, in square brackets,",
+    "bool_type": "true or false, without quotes,",
+    "int_type": "a whole number, without quotes,",
+    "float_type": "a number, without quotes,",
+    "path_type": "a path, in quotes,",
+    "string_type": "a text, in quotes,",
+}
+
+
 def _told(problem: Mapping[str, Any]) -> str:
     """As somebody who writes TOML knows it, not as the library that reads it."""
-    if problem["type"] == "tuple_type":
-        return "a list is needed, in square brackets"
+    if problem["type"] in _NEEDED:
+        return f"{_NEEDED[problem['type']]} is needed"
     return str(problem["msg"]).removeprefix("Value error, ")

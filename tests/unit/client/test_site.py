@@ -55,6 +55,36 @@ def test_a_wrong_setting_is_named(tmp_path: Path, old: str, new: str, named: str
         SiteConfig.load(_write(tmp_path, GOOD.replace(old, new)))
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value", "needed"),
+    [
+        ("outbox", "hold", '"yes"', "true or false"),
+        ("outbox", "hold", '"no"', "true or false"),
+        ("outbox", "hold", "1", "true or false"),
+        ("ceilings", "require_privacy", '"false"', "true or false"),
+        ("limits", "num_cpus", "true", "a whole number"),
+        ("limits", "num_cpus", "4.0", "a whole number"),
+        ("ceilings", "min_cell", '"11"', "a whole number"),
+        ("ceilings", "subject_epsilon", '"3"', "a number"),
+        ("ceilings", "subject_epsilon", "true", "a number"),
+        ("compute", "token_budget", '"4096"', "a whole number"),
+    ],
+)
+def test_a_value_is_taken_as_what_it_is(
+    tmp_path: Path, section: str, key: str, value: str, needed: str
+) -> None:
+    file = _write(tmp_path, f"{GOOD}[{section}]\n{key} = {value}\n")
+    with pytest.raises(ConfigError, match=rf"{section}\.{key}.*: {needed}.* is needed"):
+        SiteConfig.load(file)
+
+
+def test_a_whole_number_is_a_number_too(tmp_path: Path) -> None:
+    text = f"{GOOD}[ceilings]\nsubject_epsilon = 3\ntasks = ['death']\n"
+    ceilings = SiteConfig.load(_write(tmp_path, text)).ceilings
+    assert ceilings.subject_epsilon == 3.0
+    assert ceilings.tasks == ("death",)
+
+
 def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"site\.toml"):
         SiteConfig.load(tmp_path / "site.toml")

@@ -120,6 +120,17 @@ def test_it_has_given_up_all_that_it_does_not_need(
     assert seen["temporary"] == str(log_file.parent / "work" / "temporary")
 
 
+def test_more_processors_than_there_are_is_all_of_them_and_written_down(
+    make_children: MakeChildren, caplog: pytest.LogCaptureFixture
+) -> None:
+    there = sorted(os.sched_getaffinity(0))
+    children = make_children(LimitsConfig(num_cpus=999))
+    seen: Any = children.answer(STUDY, _ask("look"), _never).values["seen"]
+    assert seen["processors"] == there
+    assert seen["threads"] == str(len(there))
+    assert f"num_cpus is 999, and there are {len(there)} processors" in caplog.text
+
+
 def test_what_killed_ones_left_is_removed_with_the_next_start(
     make_children: MakeChildren, tmp_path: Path
 ) -> None:
