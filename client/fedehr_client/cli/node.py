@@ -26,16 +26,20 @@ def start(
     It goes on until `stop`, SIGTERM or Ctrl-C: what ends is started
     again, and a coordinator that is away is waited for.
 
+    Exit code 2: the node runs already.
     Exit code 5: the coordinator cannot be reached, shows a wrong
     certificate, or does not know the key of a site that never joined.
     Of a node started with --detach that waits for its key to be known,
     too: it stays, and tries again every minute.
     """
     from fedehr_client.node.folder import open_node
+    from fedehr_client.supervision.running_node import RunningNode, already_running
 
     node = open_node(folder)
+    if RunningNode(node).pid is not None:
+        raise already_running(node)
     _warn_of_a_readable_key(node)
-    err.print("joining the federation ...")
+    err.print(f"joining {node.config().network.coordinator} ...", soft_wrap=True, markup=False)
     if detach:
         _start_detached(node)
     else:
@@ -247,26 +251,32 @@ def leave(
 
     Site file, key, contracts, receipts, audit and records stay. So does
     the account of privacy: what left about the subjects cannot be taken
-    back, and a later study must count it.
+    back, and a later study must count it. Of a node that has left it says
+    so; what is to be erased is erased all the same.
     """
     from fedehr_client.audit import events
     from fedehr_client.audit.log import Audit
     from fedehr_client.node.folder import open_node
     from fedehr_client.supervision.leaving import leave as leave_federation
+    from fedehr_client.supervision.left_marker import LeftMarker
     from fedehr_shared.errors import UsageError
 
     if yes_erase_ledger and not erase_work:
         raise UsageError("--yes-erase-ledger goes with --erase-work.")
     node = open_node(folder)
     config = node.config()
+    left = LeftMarker(node.state)
+    since = left.since()
     removed = leave_federation(node, erase_work=erase_work, erase_ledger=yes_erase_ledger)
-    events.left(Audit(node.audit_file), coordinator=config.network.coordinator)
-    out.print("stopped; nothing of this node runs any more")
+    if since is None:
+        events.left(Audit(node.audit_file), coordinator=config.network.coordinator)
+        left.set()
+        out.print("stopped; nothing of this node runs any more")
+    else:
+        out.print(f"this node left on {since}, and nothing of it runs")
     if erase_work:
         kept = "" if yes_erase_ledger else f"; kept {config.site.work / 'privacy'}"
         out.print(f"removed {len(removed)} cache(s){kept}", soft_wrap=True)
-    out.print(
-        f"ask the coordinator to run: fedehr-server site remove DIR {config.site.name}",
-        soft_wrap=True,
-    )
+    asked = "ask the coordinator to run" if since is None else "if the coordinator has not yet"
+    out.print(f"{asked}: fedehr-server site remove DIR {config.site.name}", soft_wrap=True)
     out.print(f"site file, key, contracts, receipts and audit stay in {folder}", soft_wrap=True)

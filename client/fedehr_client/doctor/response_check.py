@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fedehr_client.doctor.certificate_check import expiry
 from fedehr_client.doctor.coordinator import peer_certificate
 from fedehr_client.doctor.finding import Finding, fail, ok, warn
+from fedehr_client.node.connection import BEHIND_IS_DOWN
 from fedehr_client.site import ConnectionConfig
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 WARN_SKEW_SECONDS = 60.0
 MOST_SKEW_SECONDS = 300.0
 """The engine refuses signatures that are further off."""
-_BEHIND_IS_DOWN = frozenset({502, 503, 504})
 
 
 def check_response(
@@ -41,12 +41,12 @@ def check_response(
 
 
 def _check_engine(status: int, coordinator: str) -> Finding:
-    if status in _BEHIND_IS_DOWN:
-        return warn(
+    if status in BEHIND_IS_DOWN:
+        return fail(
             "coordinator",
             f"{coordinator} answers, but the program behind it does not (status {status}).",
-            "wait, or ask the coordinator to run `fedehr-server start`; a started node waits "
-            "by itself",
+            "ask the coordinator to run `fedehr-server start`; a node that has joined before may "
+            "be started meanwhile, it waits",
             status=status,
         )
     if status == 403:

@@ -11,6 +11,8 @@ from pathlib import Path
 from fedehr_shared.errors import ConfigError, NetworkError
 
 CONNECT_SECONDS = 10.0
+BEHIND_IS_DOWN = frozenset({502, 503, 504})
+"""What a proxy answers whose own upstream does not."""
 
 
 def check_coordinator(coordinator: str, root_certificates: Path) -> None:
@@ -18,8 +20,8 @@ def check_coordinator(coordinator: str, root_certificates: Path) -> None:
 
     Raises:
         ConfigError: the certificate file is unreadable, or the web proxy is of a wrong kind.
-        NetworkError: nothing answers, or its certificate is not from `root_certificates` or
-            not for this name.
+        NetworkError: nothing answers, or only the coordinator's own proxy does, or its
+            certificate is not from `root_certificates` or not for this name.
     """
     import httpx
 
@@ -34,15 +36,23 @@ def check_coordinator(coordinator: str, root_certificates: Path) -> None:
             "Ask the coordinator for its ca.crt."
         ) from error
     try:
-        with httpx.Client(
-            verify=context,
-            timeout=CONNECT_SECONDS,
-            proxy=None if proxy is None else proxy.url,
-            trust_env=False,
-        ) as client:
-            client.get(f"https://{coordinator}/v1/fleet/")
+        with (
+            httpx.Client(
+                verify=context,
+                timeout=CONNECT_SECONDS,
+                proxy=None if proxy is None else proxy.url,
+                trust_env=False,
+            ) as client,
+            client.stream("GET", f"https://{coordinator}/v1/fleet/") as response,
+        ):
+            status = response.status_code
     except httpx.HTTPError as error:
         raise NetworkError(_explain(coordinator, root_certificates, error)) from error
+    if status in BEHIND_IS_DOWN:
+        raise NetworkError(
+            f"{coordinator} answers, but the program behind it does not (status "
+            f"{status}). Ask the coordinator to run `fedehr-server start`."
+        )
 
 
 def _explain(coordinator: str, root_certificates: Path, error: Exception) -> str:

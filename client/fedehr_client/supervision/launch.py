@@ -11,8 +11,8 @@ from typing import Any
 from fedehr_client.node.folder import NodeFolder
 from fedehr_client.supervision.log_files import log_file
 from fedehr_client.supervision.node_state import forget_state, read_state
-from fedehr_client.supervision.running_node import RunningNode
-from fedehr_client.supervision.supervisor import already_running, require_startable
+from fedehr_client.supervision.running_node import RunningNode, already_running
+from fedehr_client.supervision.supervisor import require_startable
 from fedehr_shared.errors import (
     ConfigError,
     DataError,

@@ -29,6 +29,8 @@ JOIN_SECONDS = 60.0
 LAPSE_RETRY_SECONDS = 5.0
 PERSON_RETRY_SECONDS = 60.0
 """Between attempts while a person has to do something."""
+SILENCE_SECONDS = 5.0
+"""After which an attempt that has told nothing yet says that it goes on."""
 STOP_SECONDS = 8.0
 """Of grace for the SuperNode, which takes its leave from the coordinator."""
 
@@ -83,6 +85,7 @@ class NodeLink:
         self._step = _Step.RESTING
         self._until = 0.0
         self._refused_since: float | None = None
+        self._tell_silence_at = time.monotonic() + SILENCE_SECONDS
 
     @property
     def pid(self) -> int | None:
@@ -92,12 +95,21 @@ class NodeLink:
 
     def advance(self) -> None:
         """One step, if its time has come."""
+        self._tell_silence()
         {
             _Step.RESTING: self._rest,
             _Step.PROBING: self._await_probe,
             _Step.TRYING: self._await_join,
             _Step.RUNNING: self._watch,
         }[self._step]()
+
+    def _tell_silence(self) -> None:
+        """Once, of a first attempt that nothing has come of yet."""
+        if self._step not in {_Step.PROBING, _Step.TRYING} or self.problem is not None:
+            return
+        if time.monotonic() >= self._tell_silence_at:
+            self._tell_silence_at = float("inf")
+            log.info("%s has not answered yet; trying on", self._network.coordinator)
 
     def restart(self, reason: str) -> None:
         """End the SuperNode and start it anew at once."""
@@ -227,7 +239,8 @@ class NodeLink:
 
     def _tell(self, problem: Problem) -> None:
         if problem != self.problem:
-            log.warning("%s", problem.message)
+            goes_on = " The node keeps trying." if self.before.is_so() else ""
+            log.warning("%s%s", problem.message, goes_on)
         self.problem = problem
         self.state = LinkState.JOINING if problem.kind is Kind.LAPSING else LinkState.WAITING
 

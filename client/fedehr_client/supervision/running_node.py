@@ -9,6 +9,7 @@ import psutil
 from fedehr_client.node.folder import NodeFolder
 from fedehr_client.supervision.guard import FAMILIES
 from fedehr_client.supervision.run_lock import RunLock
+from fedehr_shared.errors import UsageError
 from fedehr_shared.processes import ProcessFamily
 
 END_SECONDS = 30.0
@@ -69,6 +70,14 @@ class RunningNode:
                 time.sleep(_POLL_SECONDS)
             else:
                 return
+
+
+def already_running(node: NodeFolder) -> UsageError:
+    """That there can be only one."""
+    return UsageError(
+        f"the node in {node.path} runs already: `fedehr-client status {node.path}` shows it. To "
+        f"start it anew, stop it first with `fedehr-client stop {node.path}`."
+    )
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -24,13 +24,15 @@ from fedehr_client.supervision.guard import start_guard
 from fedehr_client.supervision.health import Health
 from fedehr_client.supervision.http_health import HttpHealth
 from fedehr_client.supervision.kept_worker import KeptWorker
+from fedehr_client.supervision.left_marker import LeftMarker
 from fedehr_client.supervision.log_files import LogFile, log_file
 from fedehr_client.supervision.node_link import LinkState, NodeLink
 from fedehr_client.supervision.node_state import forget_state
 from fedehr_client.supervision.problem import Kind
 from fedehr_client.supervision.run_lock import RunLock
+from fedehr_client.supervision.running_node import already_running
 from fedehr_client.supervision.state_teller import StateTeller
-from fedehr_shared.errors import DataError, NetworkError, UsageError
+from fedehr_shared.errors import DataError, NetworkError
 from fedehr_shared.processes import engine_program
 
 STEP_SECONDS = 0.2
@@ -90,6 +92,7 @@ class Supervisor:
             raise already_running(self._node)
         with lock:
             forget_state(self._node.state)
+            LeftMarker(self._node.state).clear()
             self._clear_leftovers()
             health = Health(self._node, self._link, self._worker)
             teller = StateTeller(self._node, self._config, self._link, self._worker, health)
@@ -202,11 +205,3 @@ def require_startable(node: NodeFolder) -> SiteConfig:
     engine_program("flower-supernode")
     require_version()
     return config
-
-
-def already_running(node: NodeFolder) -> UsageError:
-    """That there can be only one."""
-    return UsageError(
-        f"the node in {node.path} runs already. Stop it first with "
-        f"`fedehr-client stop {node.path}`."
-    )

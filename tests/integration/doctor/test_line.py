@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from fedehr_client.doctor.finding import Verdict
+from fedehr_client.node.connection import check_coordinator
+from fedehr_shared.errors import NetworkError
 
 Find = Callable[[Any], dict[str, Any]]
 LINE = {"proxy", "dns", "tcp", "tls", "coordinator", "clock", "routes"}
@@ -45,7 +47,7 @@ def test_a_clock_is_compared(
 @pytest.mark.parametrize(
     ("statuses", "name", "verdict"),
     [
-        ({"/v1/fleet/": 502}, "coordinator", "warn"),
+        ({"/v1/fleet/": 502}, "coordinator", "fail"),
         ({"/v1/fleet/": 403}, "coordinator", "fail"),
         ({"/v1/fleet/": 404}, "coordinator", "ok"),
         ({"/v1/control/list-runs": 405}, "routes", "warn"),
@@ -64,6 +66,16 @@ def test_what_the_coordinators_proxy_lets_through(
 ) -> None:
     coordinator.statuses |= statuses
     assert line_findings(make_node(f"localhost:{coordinator.port}"))[name].verdict == verdict
+
+
+def test_a_start_learns_that_only_the_coordinators_proxy_is_up(
+    make_node: Any, coordinator: Any
+) -> None:
+    network = make_node(f"localhost:{coordinator.port}").config().network
+    check_coordinator(network.coordinator, network.root_certificates)
+    coordinator.statuses |= {"/v1/fleet/": 502}
+    with pytest.raises(NetworkError, match=r"status 502.*fedehr-server start"):
+        check_coordinator(network.coordinator, network.root_certificates)
 
 
 @pytest.mark.parametrize(

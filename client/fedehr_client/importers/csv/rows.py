@@ -20,7 +20,7 @@ class JoinSection(Section):
     def _same_names(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {value: value}
-        if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
             return {name: name for name in value}
         return value
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from fedehr_client.audit.log import Audit
 from fedehr_client.cli.main import app
 from fedehr_client.node.folder import NodeFolder, create_node
+from fedehr_client.supervision.left_marker import LEFT_FILE
 from fedehr_shared.errors import FedehrError
 
 ROOT = Path(__file__).parents[4]
@@ -123,6 +124,20 @@ def test_leaving_keeps_everything_unless_told(node: NodeFolder) -> None:
     assert store.exists()
     assert ledger.exists()
     assert _events(node) == ["leave"]
+
+
+def test_who_has_left_is_told_so_until_the_next_start(node: NodeFolder) -> None:
+    first = _run("leave", node).stdout
+    assert "stopped" in first
+    done = _run("leave", node)
+    assert done.returncode == 0
+    assert re.search(r"this node left on \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", done.stdout)
+    assert "stopped" not in done.stdout
+    assert _events(node) == ["leave"]
+    # A damaged marker hides nothing: it leaves once more.
+    (node.state / LEFT_FILE).write_text("[]")
+    assert _run("leave", node).stdout == first
+    assert _events(node) == ["leave", "leave"]
 
 
 def test_leaving_never_takes_the_ledger_along_by_accident(node: NodeFolder) -> None:
