@@ -10,7 +10,7 @@ Values are read first: they say what the request is, and how large its tensors m
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
@@ -113,32 +113,15 @@ class RequestReader:
             if part.kind == ConfigRecord.__qualname__
         }
         tensors = {name: part for name, part in parts.items() if name not in values}
-        self._ask_for_room(records, values, tensors)
+        self._ask_for_room(records, values)
         arrays = {name: self._tensors(part) for name, part in tensors.items()}
         return RecordDict.inflate(records.content, {**values, **arrays})
 
-    def _ask_for_room(
-        self, records: _Part, values: Mapping[str, ConfigRecord], tensors: Mapping[str, _Part]
-    ) -> None:
+    def _ask_for_room(self, records: _Part, values: Mapping[str, ConfigRecord]) -> None:
         names = json.loads(bytes(records.body))
         told = {name: values[child] for name, child in names.items() if child in values}
-        try:
-            room = self.room(from_records(RecordDict(dict(told))))
-        except FedehrError:
-            self._let_pass(tensors.values())
-            raise
+        room = self.room(from_records(RecordDict(dict(told))))
         self.max_bytes = min(self.max_bytes, self.num_bytes + room)
-
-    def _let_pass(self, tensors: Iterable[_Part]) -> None:
-        """Pull what is left part by part and keep none of it.
-
-        A request that is given up while the SuperNode still takes in its parts would be lost to
-        the coordinator, and no answer would reach it.
-        """
-        for tensor in tensors:
-            for array in dict.fromkeys(tensor.children):
-                for chunk in dict.fromkeys(self._part(array, Array).children):
-                    self._part(chunk, ArrayChunk)
 
     def _tensors(self, part: _Part) -> ArrayRecord:
         if part.kind != ArrayRecord.__qualname__:

@@ -1,9 +1,10 @@
 """`python -m fedehr_client.engine.launch PROGRAM ...`: runs a program of the engine's.
 
-Its code is the engine's own; its log has one line a record, and its loop waits no longer than it
-must.
+Its code is the engine's own; its log has one line a record, its loop waits no longer than it
+must, and its process ends with that loop: by itself the engine's lives on, and answers nothing.
 """
 
+import os
 import runpy
 import sys
 
@@ -12,7 +13,7 @@ from fedehr_client.engine.waits import Waits
 
 
 def run(arguments: list[str]) -> None:
-    """Run a program of the engine's in this process.
+    """Run a program of the engine's in this process, and end it when the program has ended.
 
     Args:
         arguments: its file, then its own arguments.
@@ -20,7 +21,18 @@ def run(arguments: list[str]) -> None:
     keep_to_one_line()
     Waits().install()
     sys.argv = arguments
-    runpy.run_path(arguments[0], run_name="__main__")
+    status = 1
+    try:
+        runpy.run_path(arguments[0], run_name="__main__")
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Its API runs in a thread that ends only when it is told to.
+        os._exit(status)
 
 
 if __name__ == "__main__":

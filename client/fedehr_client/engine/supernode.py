@@ -42,12 +42,10 @@ _CONNECTION = re.compile(
     _RECORD % "[A-Z]+" + "(?:(Connection attempt failed, retrying)|Connection successful after)"
 )
 _PORT_TAKEN = ("address already in use", "Runtime HTTP API failed to start")
-_BROKEN = re.compile(
-    _RECORD % "ERROR" + r"(?!\s|Failed to (?:receive|send|create)|SSL/TLS handshake error detected)"
-)
-"""The engine's loop ends with any error it did not expect, and its process lives on without it;
-a heartbeat that fails otherwise than by the connection ends its thread, which `one_line_log` tells
-as an error too."""
+_BROKEN = re.compile(_RECORD % "ERROR" + "an error ended a thread:")
+"""A heartbeat that fails otherwise than by the connection ends its thread, which `one_line_log`
+tells. Other errors in the log end nothing: where the engine's loop ends, `launch` ends the
+process."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def is_connected(output: str, before: bool) -> bool:
 
 
 def is_broken(output: str) -> bool:
-    """Whether a joined SuperNode has stopped asking for work though its process lives."""
+    """Whether a joined SuperNode cannot stay joined though its process lives."""
     return _BROKEN.search(output) is not None
 
 

@@ -2,9 +2,9 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from flwr.proto.message_pb2 import Metadata
+from flwr.proto.message_pb2 import Metadata, ObjectTree
 from flwr.proto.runtime_pb2 import PullAppMessagesResponse, PullTaskInputResponse
 
 from fedehr_client.engine.errors import TaskLostError
@@ -40,7 +40,8 @@ class Task:
         self.client = client
         self.heartbeat = Heartbeat(client.beat)
         self.metadata: Metadata = message.messages_list[0].metadata
-        self._message_id: str = message.message_object_trees[0].object_id
+        self._parts = message.message_object_trees[0]
+        self._arrived: set[str] = set()
         self._why_give_up = why_give_up
         self.run_id: int = found.run.run_id
         self.bundle_sha256 = hashlib.sha256(found.fab.content).hexdigest()
@@ -68,17 +69,35 @@ class Task:
         try:
             if self.message_type != MESSAGE_TYPE:
                 raise WireError(f"the request is no message of type {MESSAGE_TYPE}.")
-            return reader.read(self._message_id)
+            return reader.read(self._parts.object_id)
         finally:
             self.num_bytes = reader.num_bytes
-            self.client.confirm(self.metadata.dst_node_id, self.run_id, self._message_id)
+            self._let_arrive()
+            self.client.confirm(self.metadata.dst_node_id, self.run_id, self._parts.object_id)
+
+    def _let_arrive(self) -> None:
+        """Wait for every part that was not read, and keep none of it.
+
+        A request that is given up while the SuperNode still takes in its parts would be lost to
+        the coordinator, and no answer would reach it.
+        """
+        for object_id in _names(self._parts):
+            if object_id not in self._arrived:
+                self._pull(object_id)
 
     def _pull(self, object_id: str) -> bytes:
         """A part; while it is still on its way from the coordinator, it is waited for."""
         while True:
             found = self.client.pull_object(self.metadata.dst_node_id, self.run_id, object_id)
             if found.object_available:
+                self._arrived.add(object_id)
                 return bytes(found.object_content)
             if not found.object_found or self.is_lost or self._why_give_up():
                 raise TaskLostError("the request did not arrive whole")
             time.sleep(_ARRIVAL_POLL_SECONDS)
+
+
+def _names(tree: ObjectTree) -> Iterator[str]:
+    yield tree.object_id
+    for child in tree.children:
+        yield from _names(child)

@@ -216,7 +216,7 @@ class NodeLink:
             self.state = LinkState.JOINING
             self._begin_rest(self._backoff.failed())
         elif engine.is_broken(text):
-            self.restart("it met an error and stopped asking for work")
+            self.restart("an error ended a part of it")
         else:
             self._watch_connection(engine.is_connected(text, before=self.problem is None))
 

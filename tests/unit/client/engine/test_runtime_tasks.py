@@ -15,7 +15,7 @@ from fedehr_client.engine.runtime_client import TaskClient
 from fedehr_client.engine.runtime_tasks import RuntimeTasks
 from fedehr_client.engine.task import Task
 from fedehr_client.records import from_records, to_records
-from fedehr_shared.errors import NotApprovedError
+from fedehr_shared.errors import FedehrError, NotApprovedError
 from fedehr_shared.ports import free_port
 from fedehr_shared.wire.payload import Payload
 
@@ -111,28 +111,58 @@ def test_a_request_still_on_its_way_is_waited_for(
     answered.result(10)
 
 
-def test_what_its_values_refuse_is_answered_though_its_tensors_are_on_their_way(
-    node: Any, runtime_node: Any, tasks: RuntimeTasks
+def refuse_all(_values: Payload) -> int:
+    raise NotApprovedError("nobody has decided")
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("query", {"room": refuse_all}),
+        ("query", {"max_bytes": 200}),
+        ("query", {"room": lambda _values: 0}),
+        ("train", {}),
+    ],
+    ids=["what its values say", "its size", "its tensors' size", "its type"],
+)
+def test_whatever_it_is_refused_for_is_answered_though_its_parts_are_on_their_way(
+    node: Any, runtime_node: Any, tasks: RuntimeTasks, *, kind: str, told: dict[str, Any]
 ) -> None:
     request = Payload({"model": bytes(range(256)) * 100_000}, {"work": {"a": 1}})
-    line = runtime_node.line_of(to_records(request))
+    line = runtime_node.line_of(to_records(request), kind)
 
     def pull(_run: int, name: str) -> bytes:
         content = bytes(line.contents[name])
         time.sleep(0.3 if content.startswith(b"ArrayChunk") else 0.0)
         return content
 
-    def refuse(values: Payload) -> int:
-        assert values == Payload(values=request.values)
-        raise NotApprovedError("nobody has decided")
-
     answered = node.ask(line=line, pull=pull)
     task = next_task(tasks)
-    with pytest.raises(NotApprovedError):
-        task.request(room=refuse)
+    with pytest.raises(FedehrError):
+        task.request(**told)
     assert tasks.reply(task, ANSWER)
     assert payload_of(answered.result(10)) == ANSWER
     assert len(node.store) == 0
+
+
+def test_a_part_that_is_named_and_never_used_is_waited_for(
+    node: Any, runtime_node: Any, tasks: RuntimeTasks
+) -> None:
+    """It is read whole without it, and answered while the SuperNode still takes it in."""
+    line = runtime_node.line_of(to_records(Payload(values={"work": {"a": 1}})))
+    content = b"ArrayChunk  5\0extra"
+    name = hashlib.sha256(content).hexdigest()
+    line.tree.children[0].children.add(object_id=name)
+
+    def pull(_run: int, wanted: str) -> bytes:
+        time.sleep(0.3 if wanted == name else 0.0)
+        return content if wanted == name else bytes(line.contents[wanted])
+
+    answered = node.ask(line=line, pull=pull)
+    task = next_task(tasks)
+    assert task.request().values == {"work": {"a": 1}}
+    assert tasks.reply(task, ANSWER)
+    assert payload_of(answered.result(10)) == ANSWER
 
 
 def test_a_wrong_secret_is_said(node: Any) -> None:

@@ -135,3 +135,26 @@ def test_the_engines_own_words_are_believed(tmp_path: Path) -> None:
     assert is_broken(logged(program, "loop"))
     assert not is_broken(logged(program, "sent"))
     assert outcome_of(logged(program, "refused")).is_refused
+
+
+@pytest.mark.parametrize("way", ["returns", "raises", "exits"])
+def test_its_process_ends_with_its_loop(tmp_path: Path, way: str) -> None:
+    """The engine's API runs in a thread that nobody ends where the loop met an error."""
+    program = tmp_path / "engine.py"
+    program.write_text(
+        "import sys, threading\n"
+        "threading.Thread(target=threading.Event().wait).start()\n"
+        "if sys.argv[1] == 'raises':\n"
+        "    raise RuntimeError('one')\n"
+        "if sys.argv[1] == 'exits':\n"
+        "    sys.exit(3)\n"
+        "sys.exit(None)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "fedehr_client.engine.launch", program, way],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == {"returns": 1, "raises": 1, "exits": 3}[way]
+    assert (b"RuntimeError" in done.stderr) is (way == "raises")

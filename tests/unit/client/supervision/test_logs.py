@@ -110,7 +110,8 @@ ERROR = "\x1b[91mERROR \x1b[0m:     "
 @pytest.mark.parametrize(
     ("output", "broken"),
     [
-        (f"{ERROR} Server error '500 Internal Server Error' for url", True),
+        (f"{ERROR} Cannot get processing duration: Message ID 12 not found.\n", False),
+        (f"{ERROR} [/v1/runtime/push-messages][ApiError:1008] an error ended a thread:\n", False),
         (f"{ERROR} an error ended a thread: Traceback | RuntimeError", True),
         ("Exception in thread Thread-3 (_run):\n", False),
         ("ERROR :      x\n", False),
@@ -121,7 +122,7 @@ ERROR = "\x1b[91mERROR \x1b[0m:     "
         ("\x1b[92mINFO \x1b[0m:      Received successfully\n", False),
     ],
 )
-def test_only_what_ends_the_engines_loop_counts_as_broken(output: str, broken: bool) -> None:
+def test_only_what_ends_a_thread_of_the_engines_counts_as_broken(output: str, broken: bool) -> None:
     assert is_broken(output) is broken
 
 
