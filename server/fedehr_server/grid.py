@@ -6,6 +6,7 @@ import time
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
+from fedehr_server.answer_pulls import AnswerPulls
 from fedehr_server.transport import Absence
 from fedehr_shared.errors import WireError
 from fedehr_shared.wire.payload import Payload, Value, Values
@@ -19,11 +20,11 @@ STYPE = "fedehr.tensors"
 
 
 class GridTransport:
-    """Sends each request as a `query` message and keeps which message a node owes."""
+    """Sends each request as a `query` message; of each node the latest one is owed an answer."""
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
-        self._owed: dict[str, int] = {}
+        self._pulls = AnswerPulls(grid)
 
     def nodes(self) -> frozenset[int]:
         """The nodes that are connected now."""
@@ -32,20 +33,13 @@ class GridTransport:
     def push(self, node: int, payload: Payload) -> None:
         """Send work to a node; an earlier request to it is forgotten."""
         message = Message(content=to_records(payload), dst_node_id=node, message_type="query")
-        self._owed = {known: owner for known, owner in self._owed.items() if owner != node}
+        self._pulls.forget(node)
         for message_id in self._grid.push_messages([message]):
-            self._owed[message_id] = node
+            self._pulls.expect(node, message_id)
 
     def pull(self) -> list[tuple[int, Payload | Absence | None]]:
-        """Answers that came since the last call."""
-        if not self._owed:
-            return []
-        answers: list[tuple[int, Payload | Absence | None]] = []
-        for reply in self._grid.pull_messages(list(self._owed)):
-            node = self._owed.pop(reply.metadata.reply_to_message_id, None)
-            if node is not None:
-                answers.append((node, _read(reply)))
-        return answers
+        """Answers that came since the last call; it waits for none."""
+        return [(node, _read(reply)) for node, reply in self._pulls.take()]
 
     def wait(self) -> None:
         """Sleep a tenth of a second."""
