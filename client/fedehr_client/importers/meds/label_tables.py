@@ -34,6 +34,9 @@ _KINDS = {
     ),
 }
 """By column of a label file, SQL and type of what is written."""
+_TIME_TO_EVENT = ("boolean_value", "float_value")
+"""Whether the event was seen after so many hours, or nothing until then."""
+_HOURS = f"CASE WHEN float_value >= 0 THEN ({_KINDS['float_value'][0]}) END"
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,13 @@ class SourceLabels:
     Attributes:
         task: its name.
         rows: well-formed rows, as a FROM clause.
-        kind: the column that holds the labels.
+        columns: those that hold the labels: one, or both of times to an event.
         about: the text of the TOML file beside them.
     """
 
     task: str
     rows: str
-    kind: str
+    columns: tuple[str, ...]
     about: str
 
 
@@ -85,8 +88,8 @@ def _stage(workspace: Workspace, folder: Path, task: str, files: list[Path]) -> 
         ) from None
     table = labels_table(task)
     rows = rows_of(stage_files(workspace, table, files, folder))
-    kind = _find_kind(workspace, table, rows, files[0])
-    return SourceLabels(task, rows, kind, _read_about(folder / f"{task}.toml"))
+    columns = _find_columns(workspace, table, rows, files[0])
+    return SourceLabels(task, rows, columns, _read_about(folder / f"{task}.toml"))
 
 
 def _read_about(file: Path) -> str:
@@ -99,31 +102,31 @@ def _read_about(file: Path) -> str:
     return text
 
 
-def _find_kind(workspace: Workspace, table: SourceTable, rows: str, file: Path) -> str:
-    """The column with values; of a file without any, the first that it has."""
+def _find_columns(
+    workspace: Workspace, table: SourceTable, rows: str, file: Path
+) -> tuple[str, ...]:
+    """The columns with values; of a file without any, the first that it has."""
     counts = workspace.connection.execute(
         f"SELECT {', '.join(f'count({kind})' for kind in _KINDS)} FROM {rows}"
     ).fetchall()[0]
-    filled = [kind for kind, num in zip(_KINDS, counts, strict=True) if num]
-    present = [kind for kind in _KINDS if kind in open_file(workspace, table, file).columns]
-    kinds = filled or present[:1]
-    if len(kinds) != 1:
+    there = open_file(workspace, table, file).columns
+    filled = tuple(kind for kind, num in zip(_KINDS, counts, strict=True) if num)
+    present = tuple(kind for kind in _KINDS if kind in there)
+    columns = filled or (present if present == _TIME_TO_EVENT else present[:1])
+    if len(columns) != 1 and columns != _TIME_TO_EVENT:
         raise DataError(
-            f"the labels {file} hold values in {kinds or 'none'} of the columns "
-            f"{list(_KINDS)}; one is expected. Mend a copy and give --labels, or --no-labels."
+            f"the labels {file} hold values in {list(columns) or 'none'} of the columns "
+            f"{list(_KINDS)}; one is expected, or {' and '.join(_TIME_TO_EVENT)} for times to an "
+            "event. Mend a copy and give --labels, or --no-labels."
         )
-    return kinds[0]
+    return columns
 
 
 def _table(workspace: Workspace, labels: SourceLabels) -> pa.Table:
-    value, kind = _KINDS[labels.kind]
-    query = f"""SELECT subject_id, prediction_time, {value} AS value,
-        row_number() OVER (PARTITION BY subject_id
-            ORDER BY value IS NULL, prediction_time, value) AS place,
-        subject_id IN (SELECT subject_id FROM meds_subjects) AS is_known FROM {labels.rows}"""
+    query = _placed(labels)
     unknown, empty, later = workspace.connection.execute(
-        f"""SELECT count_if(NOT is_known), count_if(is_known AND value IS NULL),
-        count_if(is_known AND value IS NOT NULL AND place > 1) FROM ({query})"""
+        f"""SELECT count_if(NOT is_known), count_if(is_known AND NOT is_whole),
+        count_if(is_known AND is_whole AND place > 1) FROM ({query})"""
     ).fetchall()[0]
     reasons = {
         "labels_without_subject": unknown,
@@ -133,18 +136,41 @@ def _table(workspace: Workspace, labels: SourceLabels) -> pa.Table:
     for reason, num in reasons.items():
         if num:
             workspace.left_out[reason] += num
-    if labels.kind == "integer_value":
+    if "integer_value" in labels.columns:
         workspace.repairs["label_files_of_integers_made_classes"] += 1
-    column = "categorical_value" if labels.kind == "integer_value" else labels.kind
+    written = {_written(column): _KINDS[column][1] for column in labels.columns}
     schema = pa.schema(
         [
             pa.field("subject_id", pa.int64(), nullable=False),
             pa.field("prediction_time", pa.timestamp("us"), nullable=False),
-            pa.field(column, kind),
+            *(pa.field(name, kind) for name, kind in written.items()),
         ]
     )
+    values = ", ".join(f"{column}_read AS {_written(column)}" for column in labels.columns)
     table = workspace.connection.sql(
-        f"""SELECT subject_id, prediction_time, value AS {column} FROM ({query})
-        WHERE is_known AND value IS NOT NULL AND place = 1 ORDER BY subject_id"""
+        f"""SELECT subject_id, prediction_time, {values} FROM ({query})
+        WHERE is_known AND is_whole AND place = 1 ORDER BY subject_id"""
     ).to_arrow_table()
     return table.cast(schema)
+
+
+def _placed(labels: SourceLabels) -> str:
+    """SQL of the labels' rows: which are whole, of known subjects, and their places in order."""
+    is_timed = labels.columns == _TIME_TO_EVENT
+    read = {
+        column: _HOURS if is_timed and column == "float_value" else _KINDS[column][0]
+        for column in labels.columns
+    }
+    values = ", ".join(f"{sql} AS {column}_read" for column, sql in read.items())
+    names = ", ".join(f"{column}_read" for column in read)
+    is_whole = " AND ".join(f"{column}_read IS NOT NULL" for column in read)
+    return f"""SELECT *, row_number() OVER (PARTITION BY subject_id
+            ORDER BY NOT is_whole, prediction_time, {names}) AS place,
+        subject_id IN (SELECT subject_id FROM meds_subjects) AS is_known
+        FROM (SELECT *, {is_whole} AS is_whole
+            FROM (SELECT subject_id, prediction_time, {values} FROM {labels.rows}))"""
+
+
+def _written(column: str) -> str:
+    """Of another tool's integers it cannot be told whether they are counts: they are classes."""
+    return "categorical_value" if column == "integer_value" else column
