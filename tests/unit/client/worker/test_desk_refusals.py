@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fedehr_client.audit.log import Audit
 from fedehr_client.contracts.store import ContractStore
 from fedehr_client.engine.incoming import Room
 from fedehr_client.worker.desk import Desk
@@ -75,3 +76,40 @@ def test_no_tensors_are_read_before_somebody_has_approved(
     ContractStore(node).revoke(digest, "ada")
     assert ask(under_contract(work, digest, None)) == ("policy", None)
     desk.close()
+
+
+def test_a_disk_without_room_is_told_as_such_until_there_is_some(
+    contract_office: Any,
+    make_study: Callable[..., Any],
+    tmp_path: Path,
+    small_disk: Callable[[int], Path],
+    fill_disk: Callable[..., Path],
+) -> None:
+    """Neither contract nor audit can be written: nothing is decided, and nothing used up."""
+    office = contract_office.ContractOffice.open(tmp_path / "pki")
+    disk = small_disk(2 * 2**20)
+    node = office.node(disk / "node")
+    study = make_study()
+    signed = office.sign(study)
+    digest = StudyContract.from_json(signed.text).digest
+    ContractStore(node).receive(signed)
+    ContractStore(node).approve(digest, "ada")
+    work = Work(WorkId(study.digest, "pretraining", 1, 1), study).to_payload()
+    desk = Desk(node, lambda: None)
+
+    def code_of(request: Payload) -> str:
+        asked: Any = Asked(request)
+        return desk.answer(asked).error_code
+
+    before = ContractStore(node).find(digest)
+    filler = fill_disk(disk, left=0)
+    asked = [
+        under_contract(work, digest, None),
+        Proposal(office.sign(make_study(seed=2))).to_payload(),
+    ]
+    assert [code_of(request) for request in asked * 2] == ["storage"] * 4
+    assert ContractStore(node).find(digest) == before
+    filler.unlink()
+    assert [code_of(request) for request in asked] == ["contract", ""]
+    desk.close()
+    assert Audit(node.audit_file).verify().fault == ""
