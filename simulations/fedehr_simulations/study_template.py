@@ -6,7 +6,7 @@ here, and a test finds a key that has none.
 
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic.fields import FieldInfo
 
@@ -262,19 +262,32 @@ WORDS: dict[str, str] = {
 }
 
 
-def write_study_text(name: str, tasks: Sequence[str]) -> str:
+_HEAD = (
+    "# A fedehr study: what a coordinator proposes and a hospital approves.",
+    "# Keys stand at their defaults; a key left out means the same. Unknown keys are refused.",
+)
+_UNDER_NOISE = (
+    "# [privacy] changes some defaults of [finetuning]: the heads alone are trained, in few steps",
+    "# on large batches, which keeps most of the skill under noise (docs/privacy-utility.md).",
+)
+
+
+def write_study_text(
+    name: str, tasks: Sequence[str], privacy: Mapping[str, object] | None = None
+) -> str:
     """A study of this name and these tasks with all defaults, as commented TOML.
 
+    Args:
+        name: the study's.
+        tasks: what is learnt.
+        privacy: keys of `[privacy]`, which other defaults may follow from.
+
     Raises:
-        ConfigError: the name or a task is not allowed.
+        ConfigError: the name, a task or a key is not allowed.
     """
-    values = {"name": name, "finetuning": {"tasks": list(tasks)}}
+    values = {"name": name, "finetuning": {"tasks": list(tasks)}, "privacy": dict(privacy or {})}
     study = parse(values, StudyConfig, "the new study")
-    lines = [
-        "# A fedehr study: what a coordinator proposes and a hospital approves.",
-        "# Keys stand at their defaults; a key left out means the same. Unknown keys are refused.",
-        "",
-    ]
+    lines = [*_HEAD, *(_UNDER_NOISE if privacy else ()), ""]
     sections: list[str] = []
     for key, field in StudyConfig.model_fields.items():
         value = getattr(study, key)

@@ -15,6 +15,7 @@ class FinetuningConfig(OptimizationConfig):
     """Fine-tuning with one head a task, from the pre-trained weights.
 
     What is not trained is sent to each site once; rounds carry what is trained and nothing else.
+    Where sites add noise, some of the defaults are others; see `private_defaults`.
     """
 
     tasks: Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)]

@@ -26,6 +26,7 @@ from fedehr_shared.config.objective import ObjectiveConfig
 from fedehr_shared.config.optimization import PretrainingConfig
 from fedehr_shared.config.privacy import PrivacyConfig
 from fedehr_shared.config.privacy_faults import privacy_fault
+from fedehr_shared.config.private_defaults import with_private_defaults
 from fedehr_shared.config.section import Section, parse, read_toml
 from fedehr_shared.config.sequence import SequenceConfig
 from fedehr_shared.config.task import TaskConfig
@@ -80,6 +81,11 @@ class StudyConfig(Section):
         if finetuning.get("tuning") != "lora" or lora.get("aggregation") not in RESTARTING:
             return values
         return {**values, "finetuning": {"optimizer_state": "fresh", **finetuning}}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _noise_changes_defaults(cls, values: object) -> object:
+        return with_private_defaults(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _objective_has_its_means(self) -> "StudyConfig":

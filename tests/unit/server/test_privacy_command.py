@@ -59,7 +59,8 @@ def test_json_has_the_figures_of_the_study(tmp_path: Path) -> None:
     assert last["after"] == told["total"]
     assert last["rounds"]["12"] == cost.subject_epsilon
     assert list(last["rounds"]) == ["1", "2", "5", "10", "12"]
-    assert last["expected_batch_subjects"] == 0.05 * 1_000
+    rate = StudyConfig.load(file).privacy.finetuning.sample_rate
+    assert last["expected_batch_subjects"] == rate * 1_000
     more = [*cost.history(), cost.of_round("finetuning")]
     assert told["next_round"]["finetuning"]["after"] == subject_epsilon(more, 1e-5) > 3
 

@@ -41,6 +41,22 @@ def test_a_new_study_loads_and_equals_the_defaults(tmp_path: Path) -> None:
     )
 
 
+def test_a_new_study_with_noise_has_the_defaults_that_bear_it(tmp_path: Path) -> None:
+    file = tmp_path / "study.toml"
+    made = _new(file, "--tasks", "death", "--epsilon", "3", "--delta", "1e-6")
+    assert made.returncode == 0, made.stderr
+    privacy = {"mechanism": "local", "target_epsilon": 3.0, "target_delta": 1e-6}
+    values = {"name": "my-study", "finetuning": {"tasks": ["death"]}, "privacy": privacy}
+    assert StudyConfig.load(file) == StudyConfig.model_validate(values)
+    assert "[privacy] changes some defaults" in file.read_text()
+
+
+def test_a_delta_without_meaning_is_refused(tmp_path: Path) -> None:
+    refused = _new(tmp_path / "study.toml", "--epsilon", "3", "--delta", "0.5")
+    assert refused.returncode == 3
+    assert "target_delta" in refused.stderr
+
+
 def test_every_section_and_key_stands_there_and_is_explained() -> None:
     text = write_study_text("first", ["death"])
     written = tomllib.loads(text)
