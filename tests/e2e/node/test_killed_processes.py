@@ -14,8 +14,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.debian, pytest.mark.long]
 
 PHASES = ("receiving", "training", "sealing", "sending")
 VICTIM = "hospital-1"
-MOST_SECONDS = 240.0
-"""A killed SuperNode's key is let in again after a minute."""
+MOST_SECONDS = 480.0
+"""A killed SuperNode's key is let in again after a minute, and of an upload that broke off the
+engine waits three for the rest; the study's other rounds are to be run as well."""
 
 
 @pytest.fixture(scope="module")
