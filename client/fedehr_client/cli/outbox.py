@@ -51,13 +51,14 @@ def list_(
     for one in sendings:
         times.setdefault(one.receipt, []).append(one.time)
     errors = [one for one in sendings if one.kind == "error"]
+    by_code = _by_code(errors)
     if as_json:
         brief = [{**_brief(one), "sent": times.get(one.id, [])} for one in found]
-        print_json({"answers": brief, "num_errors": len(errors), "errors": _by_code(errors)})
+        print_json({"answers": brief, "num_errors": sum(by_code.values()), "errors": by_code})
         return
     out.print(_table(found, times) if found else "no answer yet")
     if errors:
-        told = ", ".join(f"{num} {code}" for code, num in _by_code(errors).items())
+        told = ", ".join(f"{num} {code}" for code, num in by_code.items())
         out.print(f"error replies: {told}; the newest {errors[-1].reference}", soft_wrap=True)
     if any(one.verdict == "held" for one in found):
         out.print(f"fedehr-client outbox show {node} ID, then release or refuse", soft_wrap=True)
@@ -138,7 +139,7 @@ def _brief(receipt: "Receipt") -> dict[str, Any]:
 def _by_code(errors: list[Any]) -> dict[str, int]:
     found: dict[str, int] = {}
     for one in errors:
-        found[one.code] = found.get(one.code, 0) + 1
+        found[one.code] = found.get(one.code, 0) + one.num
     return dict(sorted(found.items()))
 
 

@@ -46,6 +46,8 @@ from fedehr_shared.wire.work import WorkId
 
 log = logging.getLogger("fedehr.client")
 
+MOST_SENDINGS = 100
+"""Of one answer: each has a line of its own, however often a coordinator asks for the same."""
 _DAY = timedelta(hours=24)
 
 
@@ -69,6 +71,7 @@ class Outbox:
             HeldError: it waits for a person.
             PolicyError: a person refused it.
             BusyError: the bytes of the day are spent; it stays kept.
+            ContractError: it was sent too often.
             ConfigError: the site file cannot be read.
             DataError: the outbox cannot be read or written; nothing leaves.
         """
@@ -163,7 +166,7 @@ class Outbox:
                 self._shelf.kept.drop_all(contract_digest)
 
     def seal_error(self, failure: Payload, admitted: Admitted | None) -> Payload:
-        """A reply that tells of a failure, once its line is written.
+        """A reply that tells of a failure, once its line is written or it is counted.
 
         Where the disk is so full that the reserve is used up, the line waits in memory and is the
         first to be written; an error says nothing, and silence would block the node.
@@ -196,8 +199,7 @@ class Outbox:
             raise WireError("a notice names another site than this one. It was stopped.")
         state = "ended" if told is None else told.state
         with self._shelf.alone():
-            self._shelf.write_waiting()
-            self._shelf.sendings.add(Sending(utc_now(), "notice", notice.num_bytes, state=state))
+            self._shelf.tell_notice(Sending(utc_now(), "notice", notice.num_bytes, state=state))
         return notice
 
     def bytes_since(self, time: datetime) -> int:
@@ -206,7 +208,11 @@ class Outbox:
         Raises:
             DataError: the account cannot be read.
         """
-        return self._shelf.sendings.bytes_since(time)
+        return self._shelf.sendings.bytes_since(time) + self._shelf.num_counted_bytes
+
+    def close(self) -> None:
+        """Before the process ends: write what it has only counted."""
+        self._shelf.tell_counted()
 
     def _checked(
         self, admitted: Admitted, answer: Payload, config: SiteConfig
@@ -262,6 +268,12 @@ class Outbox:
 
     def _let_go(self, receipt: Receipt, payload: Payload, admitted: Admitted) -> Payload:
         """The answer, once the line is written that it leaves."""
+        num = self._shelf.sendings.num_sent(receipt.contract, receipt.id)
+        if num >= MOST_SENDINGS:
+            raise ContractError(
+                f"answer {receipt.id} has left {num} times, and no line needs it so often. It is "
+                "not sent again; ask the coordinator why it was asked for."
+            )
         most = self._node.config().ceilings.max_bytes_per_day
         if most is not None:
             spent = self.bytes_since(datetime.now(UTC) - _DAY)

@@ -2,8 +2,8 @@
 
     <outbox>/sent/2026-11-23.jsonl    one file a day, UTC; lines chained as in the audit
 
-The line is on the disk before the answer leaves, so that no restart takes bytes off the day's
-account. An error reply has no other receipt than its line.
+The line is on the disk before the answer leaves, so that no restart takes an answer's bytes off
+the day's account. An error reply has no other receipt than its line, which may stand for many.
 """
 
 import logging
@@ -38,6 +38,8 @@ class Sending:
         reference: of an error, as the coordinator is told it.
         inner: the reference under which the process that computes logged its reason.
         state: of a notice.
+        num: how many the line stands for; the others said the same before (`repeats.py`), and
+            `num_bytes` is of them all.
     """
 
     time: str
@@ -50,6 +52,19 @@ class Sending:
     reference: str = ""
     inner: str = ""
     state: str = ""
+    num: int = 1
+
+
+@dataclass(frozen=True)
+class _Left:
+    """An answer's bytes, and how often they left."""
+
+    num_bytes: int
+    num: int
+
+
+_Answers = dict[str, dict[str, _Left]]
+"""By contract and receipt."""
 
 
 class Sendings:
@@ -59,7 +74,7 @@ class Sendings:
         """Nothing is read or written yet."""
         self.folder = folder
         self._reserve = reserve
-        self._answers: dict[str, dict[str, int]] | None = None
+        self._answers: _Answers | None = None
 
     def add(self, sending: Sending) -> None:
         """Add a line; it is on the disk when this returns.
@@ -91,7 +106,7 @@ class Sendings:
         Raises:
             DataError: as `bytes_since`.
         """
-        return sum(self._counted().get(contract, {}).values())
+        return sum(left.num_bytes for left in self._counted().get(contract, {}).values())
 
     def has_left(self, contract: str, receipt: str) -> bool:
         """Whether an answer left, or began to.
@@ -99,7 +114,16 @@ class Sendings:
         Raises:
             DataError: as `bytes_since`.
         """
-        return receipt in self._counted().get(contract, {})
+        return self.num_sent(contract, receipt) > 0
+
+    def num_sent(self, contract: str, receipt: str) -> int:
+        """How often an answer left, or began to.
+
+        Raises:
+            DataError: as `bytes_since`.
+        """
+        left = self._counted().get(contract, {}).get(receipt)
+        return 0 if left is None else left.num
 
     def all(self, since: date | None = None) -> Iterator[Sending]:
         """All lines, the oldest first.
@@ -125,10 +149,9 @@ class Sendings:
             if file.stem < oldest:
                 file.unlink(missing_ok=True)
 
-    def _counted(self) -> dict[str, dict[str, int]]:
-        """By contract and receipt, the bytes of answers."""
+    def _counted(self) -> _Answers:
         if self._answers is None:
-            answers: dict[str, dict[str, int]] = {}
+            answers: _Answers = {}
             for sending in self.all():
                 _count(answers, sending)
             self._answers = answers
@@ -137,6 +160,8 @@ class Sendings:
     def _add(self, sending: Sending) -> None:
         file = self.folder / f"{sending.time[:10]}.jsonl"
         told = {key: value for key, value in asdict(sending).items() if value not in {"", None}}
+        if sending.num == 1:
+            del told["num"]
         with ChainedFile(file, "the account of what left").opened() as stream:
             append(stream, [next_line(told, last_digest(stream))])
 
@@ -154,6 +179,8 @@ def _sending(content: dict[str, Any], file: Path) -> Sending:
         ) from error
 
 
-def _count(answers: dict[str, dict[str, int]], sending: Sending) -> None:
+def _count(answers: _Answers, sending: Sending) -> None:
     if sending.kind == "answer":
-        answers.setdefault(sending.contract, {})[sending.receipt] = sending.num_bytes
+        left = answers.setdefault(sending.contract, {})
+        num = left[sending.receipt].num + 1 if sending.receipt in left else 1
+        left[sending.receipt] = _Left(sending.num_bytes, num)

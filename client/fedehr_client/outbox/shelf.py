@@ -9,6 +9,7 @@ from fedehr_client.node.folder import NodeFolder
 from fedehr_client.outbox.kept_answers import KeptAnswers
 from fedehr_client.outbox.receipt import Receipt
 from fedehr_client.outbox.receipts import Receipts
+from fedehr_client.outbox.repeats import Repeats
 from fedehr_client.outbox.reserve import Reserve
 from fedehr_client.outbox.sendings import Sending, Sendings
 from fedehr_shared.errors import DataError
@@ -36,6 +37,7 @@ class Shelf:
         self.kept = KeptAnswers(node.outbox / "kept")
         self._is_swept = False
         self._waiting: list[Sending] = []
+        self._repeats = Repeats()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -103,21 +105,48 @@ class Shelf:
             self.receipts.write(receipt.with_verdict("outdated"))
         self.kept.drop(contract, name)
 
+    @property
+    def num_counted_bytes(self) -> int:
+        """That left and are in no line yet: repeated error replies and notices."""
+        return self._repeats.num_bytes + sum(line.num_bytes for line in self._waiting)
+
     def tell(self, sending: Sending) -> None:
-        """Write a line of an error now, or as soon as there is room."""
-        self._waiting.append(sending)
+        """Write a line of an error now, or as soon as there is room; a repetition is counted."""
+        if not self._repeats.counts(sending):
+            self._waiting.append(sending)
+            self._repeats.wrote(sending)
+        self._try_to_write()
+
+    def tell_notice(self, sending: Sending) -> None:
+        """Write a line of a notice before it leaves; a repetition is counted.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self.write_waiting()
+        if not self._repeats.counts(sending):
+            self.sendings.add(sending)
+            self._repeats.wrote(sending)
+
+    def tell_counted(self) -> None:
+        """Write lines for all that is only counted, as before this process ends."""
+        self._waiting += self._repeats.due(all_of_them=True)
+        self._try_to_write()
+
+    def write_waiting(self) -> None:
+        """Write the lines that found no room before, and those that are due.
+
+        Raises:
+            OSError: there is no room yet.
+        """
+        self._waiting += self._repeats.due()
+        while self._waiting:
+            self.sendings.add(self._waiting[0])
+            del self._waiting[0]
+
+    def _try_to_write(self) -> None:
         try:
             with self.alone():
                 self.write_waiting()
         except DataError as error:
             log.warning("%s (%d lines wait)", error, len(self._waiting))
-
-    def write_waiting(self) -> None:
-        """Write the lines that found no room before.
-
-        Raises:
-            OSError: there is none yet.
-        """
-        while self._waiting:
-            self.sendings.add(self._waiting[0])
-            del self._waiting[0]

@@ -180,8 +180,11 @@ def _receipts(node: NodeFolder) -> tuple[ReceiptLine, ...]:
 
 
 def _errors(node: NodeFolder) -> dict[str, int]:
-    found = Shelf(node).sendings.all()
-    return dict(Counter(sending.code for sending in found if sending.kind == "error"))
+    errors: Counter[str] = Counter()
+    for sending in Shelf(node).sendings.all():
+        if sending.kind == "error":
+            errors[sending.code] += sending.num
+    return dict(errors)
 
 
 def _reasons(node: NodeFolder) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ def _work(path: Path, port: int) -> None:
         Worker(tasks, desk, WorkReport(node.state), ending).run()
     finally:
         desk.close()
+        desk.finish()
         tasks.close()
 
 

@@ -33,6 +33,7 @@ from fedehr_shared.contract.requests import (
 )
 from fedehr_shared.errors import BusyError, ContractError, FedehrError
 from fedehr_shared.wire.payload import Payload
+from fedehr_shared.wire.work import WorkId
 
 log = logging.getLogger("fedehr.client")
 
@@ -65,6 +66,8 @@ class Desk:
         self._availability = Availability(node)
         self._spent = SpentNote(node, self._audit)
         self._why_end = why_end
+        self._asked: set[tuple[str, WorkId, int]] = set()
+        self._ended: dict[tuple[str, int], str] = {}
         self._children = StudyChildren(
             node.site_file, config.site.work, config.limits, node.path / "logs" / "child.log"
         )
@@ -105,8 +108,12 @@ class Desk:
                 self._children.forget(study_digest)
 
     def close(self) -> None:
-        """End the processes that compute."""
+        """End the processes that compute; from any thread."""
         self._children.close()
+
+    def finish(self) -> None:
+        """After the last request: write what was only counted."""
+        self._outbox.close()
 
     def _room(self, kind: str, values: Payload, run_id: int) -> int:
         """Before a request's tensors are read: work alone has any, and only what may be done."""
@@ -131,8 +138,8 @@ class Desk:
                 f"the end of a run of {end.contract_digest[:12]} that this site does not know was "
                 "told."
             )
+        self._note_end(end, run_id)
         self._outbox.acknowledge(end.contract_digest)
-        events.study_ended(self._audit, contract=end.contract_digest, model=end.model_digest)
         notice = self._outbox.seal_state(EndAnswer(self._site).to_payload())
 
         def on_sent() -> None:
@@ -158,13 +165,7 @@ class Desk:
             return self._error(admitted, sealed)
 
     def _computed(self, admitted: Admitted, request: Payload) -> Answer:
-        events.round_asked(
-            self._audit,
-            contract=admitted.contract_digest,
-            work=admitted.work_id,
-            run_id=admitted.run_id,
-            request=admitted.request_digest,
-        )
+        self._note_asked(admitted)
         log.info("%s begins", _name(admitted))
         asked = without_contract(request)
         why_stop = WhyStop(self._why_not_now, lambda: self._gate.why_stopped(admitted))
@@ -175,6 +176,34 @@ class Desk:
         if is_error(sealed):
             return self._error(admitted, sealed)
         return self._round(admitted, sealed, "answered")
+
+    def _note_asked(self, admitted: Admitted) -> None:
+        """Once: what a site answers by an error may be asked again as often as one likes."""
+        asked = (admitted.contract_digest, admitted.work_id, admitted.run_id)
+        if asked in self._asked:
+            return
+        events.round_asked(
+            self._audit,
+            contract=admitted.contract_digest,
+            work=admitted.work_id,
+            run_id=admitted.run_id,
+            request=admitted.request_digest,
+        )
+        self._asked.add(asked)
+
+    def _note_end(self, end: End, run_id: int) -> None:
+        """Once, for the same reason.
+
+        Raises:
+            ContractError: the run was told to have ended with another model.
+        """
+        run = (end.contract_digest, run_id)
+        told = self._ended.get(run)
+        if told is not None and told != end.model_digest:
+            raise ContractError("the end of a run was told twice, with another model each time.")
+        if told is None:
+            events.study_ended(self._audit, contract=end.contract_digest, model=end.model_digest)
+            self._ended[run] = end.model_digest
 
     def _round(self, admitted: Admitted, payload: Payload, said: str) -> Answer:
         # Before it leaves: what is written afterwards may find the disk full.
