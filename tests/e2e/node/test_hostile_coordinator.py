@@ -64,7 +64,7 @@ def test_no_message_harms_a_node(
     forms = [node_apps.hostile_messages.jsonable(drawn.draw()) for _ in range(NUM_MESSAGES)]
     before = _pids(field, node_apps)
     answers = run_bundle(
-        field.network, bundle, "hostile", num_sites=2, messages=forms, timeout_seconds=500.0
+        field.network, bundle, "hostile", num_sites=2, messages=forms, timeout_seconds=1_600.0
     )
     kinds = Counter(_kind(answer) for answer in answers)
     print(f"{len(answers)} answers: {dict(kinds.most_common())}")
