@@ -11,7 +11,12 @@ from fedehr_client.ledger.charge import planned_charges
 from fedehr_client.ledger.ledger import Ledger
 from fedehr_shared.config.study import StudyConfig
 
-PRIVACY: dict[str, Any] = {"mechanism": "local", "noise_multiplier": 1.0, "target_delta": 1e-5}
+PRIVACY: dict[str, Any] = {
+    "mechanism": "local",
+    "noise_multiplier": 1.0,
+    "target_delta": 1e-5,
+    "finetuning": {"sample_rate": 0.05},
+}
 
 
 @pytest.fixture

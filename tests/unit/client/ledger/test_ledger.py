@@ -26,7 +26,12 @@ def _study(name: str = "noisy", rounds: int = 40) -> StudyConfig:
         name=name,
         finetuning={"tasks": ["death"], "rounds": rounds, "steps_per_round": 20},
         pretraining={"rounds": 0},
-        privacy={"mechanism": "local", "noise_multiplier": 1.0, "target_delta": 1e-5},
+        privacy={
+            "mechanism": "local",
+            "noise_multiplier": 1.0,
+            "target_delta": 1e-5,
+            "finetuning": {"sample_rate": 0.05},
+        },
     )
 
 
