@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fedehr_client.locator import SiteLocator
+from fedehr_client.compute.config import ComputeConfig
+from fedehr_client.locator import SiteLocator, ceilings_of
+from fedehr_client.site import CeilingsConfig
 from fedehr_shared.errors import ConfigError, DataError
 
 
@@ -72,6 +74,22 @@ def test_settings_of_a_simulation(tmp_path: Path) -> None:
     assert (location.compute.num_threads, location.min_cell) == (2, 5)
     with pytest.raises(ConfigError, match="FEDEHR_MIN_CELL"):
         SiteLocator().locate({**environ, "FEDEHR_MIN_CELL": "many"}, {"partition-id": 0})
+
+
+def test_sections_come_by_json_and_are_taken_as_what_they_are(tmp_path: Path) -> None:
+    sites = _federation(tmp_path / "sites", "east")
+    environ = {"FEDEHR_SITES_FOLDER": str(sites), "FEDEHR_WORK_FOLDER": str(tmp_path / "work")}
+    compute = ComputeConfig(num_threads=2, token_budget=4_096, deterministic=True)
+    ceilings = CeilingsConfig(subject_epsilon=3, tasks=("death",))
+    told = {
+        "FEDEHR_COMPUTE": compute.model_dump_json(),
+        "FEDEHR_CEILINGS": ceilings.model_dump_json(),
+    }
+    assert SiteLocator().locate({**environ, **told}, {"partition-id": 0}).compute == compute
+    assert ceilings_of(told) == ceilings
+    for text in ('{"deterministic": "yes"}', '{"deterministic": 1}', '{"num_threads": "2"}'):
+        with pytest.raises(ConfigError, match="FEDEHR_COMPUTE"):
+            SiteLocator().locate({**environ, "FEDEHR_COMPUTE": text}, {"partition-id": 0})
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
