@@ -4,25 +4,22 @@ Two nodes over TLS and keys; one of them through a proxy that counts its bytes. 
 million parameters travels in 32 bits, uncompressed, for two rounds of one step.
 """
 
-import importlib.util
 import json
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from lab_module import lab_module
 
 pytestmark = pytest.mark.benchmark
 
 RUN_SECONDS = 1_500.0
 NUM_ROUNDS = 2
 UPDATE_BYTES = 100e6
-_E2E = Path(__file__).parents[1] / "e2e"
 
 STUDY = f"""
 name = "large"
@@ -56,22 +53,11 @@ rounds = 0
 """
 
 
-def _load(file: Path) -> ModuleType:
-    name = f"large_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[Any]:
     if shutil.which("nginx") is None:
         pytest.skip("nginx is not installed (apt-get install nginx-light)")
-    made = _load(_E2E / "network_apps" / "network.py").Network(tmp_path, {})
+    made = lab_module("network_apps/network.py").Network(tmp_path, {})
     try:
         made.open()
         yield made
@@ -118,7 +104,7 @@ def test_memory_and_bytes_of_100_megabytes(
     sites = tmp_path / "sites"
     write_hospitals(sites, HospitalsPlan(num_subjects=400, num_sites=2, seed=0))
     (tmp_path / "study.toml").write_text(STUDY)
-    proxy = _load(_E2E / "node" / "apps" / "gated_proxy.py").GatedProxy(
+    proxy = lab_module("node/apps/gated_proxy.py").GatedProxy(
         network.coordinator, network.proxy_port
     )
     try:
@@ -127,7 +113,7 @@ def test_memory_and_bytes_of_100_megabytes(
         node = network.join("hospital-1", sites / "hospital-1", compute={"num_threads": 1})
         network.approve(tmp_path / "study.toml")
         kept = LargestKept(node / "outbox")
-        processes = _load(_E2E / "node" / "apps" / "node_processes.py").NodeProcesses(node)
+        processes = lab_module("node/apps/node_processes.py").NodeProcesses(node)
         idle = {role: processes.peak_bytes(role) for role in ("worker", "supernode")}
         before = kept.now()
         begin = time.monotonic()

@@ -5,19 +5,17 @@ round's training is one step of a tiny model. `FEDEHR_BENCHMARK_ROUNDS` (20) is 
 go through hospitals' nodes; the engine's own client, at twenty seconds and more, does eight.
 """
 
-import importlib.util
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from lab_module import lab_module
 
 pytestmark = pytest.mark.benchmark
 
@@ -26,7 +24,6 @@ NUM_STOCK_ROUNDS = min(8, NUM_ROUNDS)
 NUM_SITES = 3
 RUN_SECONDS = 1_800.0
 MEDIAN_SECONDS, MOST_SECONDS, TIMES_QUICKER = 4.0, 5.0, 4.0
-_E2E = Path(__file__).parents[1] / "e2e"
 
 STUDY = """
 name = "overhead"
@@ -55,17 +52,6 @@ rounds = 0
 """
 
 
-def _load(file: Path) -> ModuleType:
-    name = f"overhead_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from fedehr_simulations.hospitals.folder import write_hospitals
@@ -80,7 +66,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def network(tmp_path: Path) -> Iterator[Any]:
     if shutil.which("nginx") is None:
         pytest.skip("nginx is not installed (apt-get install nginx-light)")
-    made = _load(_E2E / "network_apps" / "network.py").Network(tmp_path, {})
+    made = lab_module("network_apps/network.py").Network(tmp_path, {})
     try:
         made.open()
         yield made
@@ -114,7 +100,7 @@ def test_through_the_engines_own_client(network: Any, sites: Path, tmp_path: Pat
     from fedehr_server.network.coordinator import open_coordinator
     from fedehr_shared.config.study import StudyConfig
 
-    stock = _load(_E2E / "node" / "apps" / "stock_node.py")
+    stock = lab_module("node/apps/stock_node.py")
     environ = {
         "FEDEHR_SITES_FOLDER": str(sites),
         "FEDEHR_WORK_FOLDER": str(tmp_path / "work"),

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 _APPS = Path(__file__).parent / "network_apps"
+# Apps import one another by name alone, those of tests further down too.
+sys.path.insert(0, str(_APPS))
 
 
 def _load(stem: str) -> ModuleType:

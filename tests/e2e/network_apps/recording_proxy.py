@@ -1,16 +1,15 @@
 """`RecordingProxy`: stands between a node and the coordinator, and keeps all that the node sends.
 
-It shows the coordinator's own certificate, so the node notices nothing; what it keeps is what
-TLS protects on the way. Loaded by tests/e2e/conftest.py.
+Loaded by tests/e2e/conftest.py.
 """
 
 import asyncio
 import contextlib
-import ssl
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from tls_proxy import TlsProxy
 
 _BLOCK_BYTES = 65_536
 
@@ -30,23 +29,12 @@ class Request:
     body: bytes
 
 
-class RecordingProxy:
-    """Listens on a port of the loopback interface until it is closed."""
+class RecordingProxy(TlsProxy):
+    """Keeps what it passes on to the coordinator."""
 
     def __init__(self, coordinator: Path, target_port: int) -> None:
-        """`coordinator`: its folder, for its certificates; `target_port`: of its nginx."""
-        pki = coordinator / "pki"
-        self._shown = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._shown.load_cert_chain(pki / "server.crt", pki / "server.key")
-        self._trusted = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-        self._target_port = target_port
         self._sent: list[bytearray] = []
-        self.port = 0
-        self._is_open = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        assert self._is_open.wait(10)
+        super().__init__(coordinator, target_port)
 
     @property
     def connections(self) -> list[bytes]:
@@ -58,41 +46,15 @@ class RecordingProxy:
         """All requests; nothing of a connection is left over."""
         return [request for sent in self.connections for request in parsed(sent)]
 
-    def close(self) -> None:
-        """End all connections."""
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
-
-    def _run(self) -> None:
-        with contextlib.closing(self._loop):
-            self._loop.run_until_complete(self._listen())
-
-    async def _listen(self) -> None:
-        self._stop = asyncio.Event()
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._shown)
-        self.port = int(server.sockets[0].getsockname()[1])
-        self._is_open.set()
-        async with server:
-            await self._stop.wait()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-            await asyncio.wait([task])
-
-    async def _serve(self, node: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
+    async def pass_requests(self, node: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+        """Kept, by connection."""
         sent = bytearray()
         self._sent.append(sent)
-        coordinator, request = await asyncio.open_connection(
-            "127.0.0.1", self._target_port, ssl=self._trusted, server_hostname="localhost"
-        )
-        there = asyncio.create_task(_pump(node, request, sent))
-        back = asyncio.create_task(_pump(coordinator, answer, None))
-        try:
-            await asyncio.wait([there, back], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (there, back):
-                task.cancel()
-            for writer in (request, answer):
-                writer.close()
+        await _pump(node, to, sent)
+
+    async def pass_answers(self, source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+        """As they come."""
+        await _pump(source, to, None)
 
 
 async def _pump(

@@ -1,15 +1,16 @@
 """`GatedProxy`: stands between a node and the coordinator, throttles, holds and cuts the line.
 
-It shows the coordinator's own certificate, so the node notices nothing, and reads requests as
-they pass: a test names a route and how far its body may come. What the node sent is kept.
+It reads requests as they pass: a test names a route and how far its body may come. What the node
+sent is kept.
 """
 
 import asyncio
 import contextlib
-import ssl
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tls_proxy import TlsProxy
 
 _BLOCK_BYTES = 16_384
 
@@ -50,16 +51,10 @@ class Gate:
             await asyncio.sleep(0.01)
 
 
-class GatedProxy:
-    """Listens on a port of the loopback interface until it is closed."""
+class GatedProxy(TlsProxy):
+    """Passes on what no gate stops."""
 
     def __init__(self, coordinator: Path, target_port: int) -> None:
-        """`coordinator`: its folder, for its certificates; `target_port`: of its nginx."""
-        pki = coordinator / "pki"
-        self._shown = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._shown.load_cert_chain(pki / "server.crt", pki / "server.key")
-        self._trusted = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-        self._target_port = target_port
         self._gates: list[Gate] = []
         self._serving: set[asyncio.Task[None]] = set()
         self._lock = threading.Lock()
@@ -69,12 +64,7 @@ class GatedProxy:
         self.num_bytes_down = 0
         self.routes: list[tuple[str, int]] = []
         self.sent = bytearray()
-        self.port = 0
-        self._ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        assert self._ready.wait(10)
+        super().__init__(coordinator, target_port)
 
     def gate(self, route: str, **how: int) -> Gate:
         """Stop the next request of this kind."""
@@ -95,49 +85,25 @@ class GatedProxy:
         """End all connections."""
         for gate in self._gates:
             gate.cut()
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        super().close()
 
-    def _run(self) -> None:
-        with contextlib.closing(self._loop):
-            self._loop.run_until_complete(self._listen())
-
-    async def _listen(self) -> None:
-        self._stop = asyncio.Event()
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._shown)
-        self.port = int(server.sockets[0].getsockname()[1])
-        self._ready.set()
-        async with server:
-            await self._stop.wait()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-            await asyncio.wait([task])
-
-    async def _serve(self, node: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
+    async def serve(self, node: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
+        """None where the line is down; one that is served can be dropped."""
         if not self.is_open:
-            answer.transport.abort()
+            self.end(answer)
             return
         serving = asyncio.current_task()
         assert serving is not None
         self._serving.add(serving)
         serving.add_done_callback(self._serving.discard)
-        coordinator, request = await asyncio.open_connection(
-            "127.0.0.1", self._target_port, ssl=self._trusted, server_hostname="localhost"
-        )
-        there = asyncio.create_task(self._pass_requests(node, request))
-        back = asyncio.create_task(self._pass_answers(coordinator, answer))
-        try:
-            # asyncio complains of a connection whose handler ends as cancelled.
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([there, back], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (there, back):
-                task.cancel()
-            for writer in (request, answer):
-                # At once, with what is still in its buffer thrown away.
-                writer.transport.abort()
+        await super().serve(node, answer)
 
-    async def _pass_requests(self, node: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+    def end(self, writer: asyncio.StreamWriter) -> None:
+        """At once, with what is still in its buffer thrown away."""
+        writer.transport.abort()
+
+    async def pass_requests(self, node: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+        """One after the other, each as far as its gate lets it."""
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
                 head = await node.readuntil(b"\r\n\r\n")
@@ -178,7 +144,8 @@ class GatedProxy:
             await to.drain()
             await self._slow_down(len(block))
 
-    async def _pass_answers(self, source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+    async def pass_answers(self, source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+        """Counted and slowed down."""
         with contextlib.suppress(OSError):
             while block := await source.read(_BLOCK_BYTES):
                 self.num_bytes_down += len(block)
