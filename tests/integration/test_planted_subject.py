@@ -35,6 +35,7 @@ STUDIES: dict[str, dict[str, Any]] = {
     },
     "with noise": {
         "privacy": LOCAL, "vocabulary": {"noise_epsilon": 50.0, "noise_delta": 1e-6},
+        "finetuning": {"tuning": "full"},
     },
     "withheld, adapters in int8": {
         "privacy": {**LOCAL, "metrics": "withheld"}, "finetuning": {"tuning": "lora"},
