@@ -78,9 +78,11 @@ def _wait_until(is_so: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 def _is_gone(pid: int) -> bool:
+    """Whether its parent can learn of its end: the first thread may end before the others."""
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        is_zombie = psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        return is_zombie and len(os.listdir(f"/proc/{pid}/task")) == 1
+    except (psutil.NoSuchProcess, FileNotFoundError):
         return True
 
 
