@@ -21,6 +21,7 @@ def _run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_it_runs_through_on_a_cpu_and_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_missing_gpu_is_said(tmp_path: Path) -> None:
     assert not (tmp_path / "gpu.json").exists()
 
 
+@pytest.mark.long
 def test_a_failure_is_told_and_the_rest_goes_on(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.syspath_prepend(str(SCRIPT.parent))
     monkeypatch.syspath_prepend(str(SCRIPT.parents[1] / "benchmarks"))

@@ -88,6 +88,7 @@ def _figures(record: dict[str, Any]) -> list[dict[str, Any]]:
     return [{k: v for k, v in run.items() if k not in MEASURED_ANEW} for run in record["runs"]]
 
 
+@pytest.mark.long
 def test_what_was_found_is_printed_and_kept(
     files: Path, finished: tuple[Path, dict[str, Any]]
 ) -> None:
@@ -112,6 +113,7 @@ def test_what_was_found_is_printed_and_kept(
     assert first["masked_loss"] != second["masked_loss"]
 
 
+@pytest.mark.long
 def test_all_variants_meet_the_same_masks(finished: tuple[Path, dict[str, Any]]) -> None:
     _, record = finished
     assert len({run["masks_digest"] for run in record["runs"]}) == 1
@@ -119,6 +121,7 @@ def test_all_variants_meet_the_same_masks(finished: tuple[Path, dict[str, Any]])
     assert len({run["study_digest"] for run in record["runs"]}) == 2
 
 
+@pytest.mark.long
 def test_the_page_holds_a_row_a_variant(files: Path, finished: tuple[Path, dict[str, Any]]) -> None:
     _, record = finished
     page = (files / "page.md").read_text()
@@ -155,6 +158,7 @@ def test_a_killed_ablation_goes_on_to_the_same_figures(
     assert _figures(json.loads(done.stdout)) == _figures(finished[1])
 
 
+@pytest.mark.long
 def test_a_folder_of_another_study_is_refused(
     files: Path, finished: tuple[Path, dict[str, Any]]
 ) -> None:

@@ -83,6 +83,7 @@ def finished(files: Path) -> tuple[Path, dict[str, Any]]:
     return out, json.loads(done.stdout)
 
 
+@pytest.mark.long
 def test_what_was_found_is_printed_and_kept(
     files: Path, finished: tuple[Path, dict[str, Any]]
 ) -> None:
@@ -102,6 +103,7 @@ def test_what_was_found_is_printed_and_kept(
     assert page.count("| death, 20 |") == 6
 
 
+@pytest.mark.long
 def test_the_gain_is_the_difference_of_the_points(finished: tuple[Path, dict[str, Any]]) -> None:
     _, record = finished
     told = {(p["place"], p["num_labels"], p["arm"]): p["auroc"]["value"] for p in record["points"]}
@@ -114,6 +116,7 @@ def test_the_gain_is_the_difference_of_the_points(finished: tuple[Path, dict[str
         assert gain["auroc_percent"]["value"] == pytest.approx(100 * (ours / reference - 1))
 
 
+@pytest.mark.long
 def test_every_subject_of_the_site_that_took_no_part_is_scored(
     files: Path, finished: tuple[Path, dict[str, Any]]
 ) -> None:
@@ -184,6 +187,7 @@ def _repeatable(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in one.items() if k not in MEASURED_ANEW} for one in told]
 
 
+@pytest.mark.long
 def test_a_folder_of_another_study_is_refused(
     files: Path, finished: tuple[Path, dict[str, Any]]
 ) -> None:

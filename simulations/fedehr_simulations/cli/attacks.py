@@ -32,6 +32,8 @@ def attacks(  # noqa: PLR0917 - a command line's parameters
     looked for; one step of one hospital is read for a subject's codes; and
     the client's private steps are held to their epsilon by what they let out.
     """
+    # Before what takes seconds to load.
+    targets = _targets(epsilons)
     from fedehr_simulations.attacks.plan import AttackPlan
     from fedehr_simulations.attacks.trials.page import write_attack_page
     from fedehr_simulations.attacks.trials.record import RECORD_FILE
@@ -40,7 +42,7 @@ def attacks(  # noqa: PLR0917 - a command line's parameters
     from fedehr_simulations.report.text_table import print_tables
 
     AttackPlan.named("lira", shadows)
-    asked = AttackTrials(out, _targets(epsilons), subjects, shadows, rounds)
+    asked = AttackTrials(out, targets, subjects, shadows, rounds)
     record = run_attack_trials(asked, _show_done, _show_step)
     if markdown is not None:
         write_attack_page(record, markdown)

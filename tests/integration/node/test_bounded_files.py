@@ -13,7 +13,7 @@ from fedehr_shared.wire.payload import Payload
 
 pytestmark = pytest.mark.debian
 
-NUM_ASKED = 15
+NUM_ASKED = 8
 
 
 def _lines(folder: Path) -> list[dict[str, Any]]:
