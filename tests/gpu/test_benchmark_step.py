@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 SCRIPT = Path(__file__).with_name("benchmark_step.py")
