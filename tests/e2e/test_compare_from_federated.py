@@ -13,7 +13,7 @@ from fedehr_simulations.hospitals.plan import HospitalsPlan
 from fedehr_simulations.outcome.site_differences import MEAN_OF_SITES
 from fedehr_simulations.verdict.verdict import Verdict
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 PROGRAM = Path(sys.executable).parent / "fedehr-sim"
 SITES = ["hospital-1", "hospital-2", "hospital-3"]

@@ -12,7 +12,7 @@ from fedehr_simulations.outcome.finished_run import predict_held_out
 from fedehr_simulations.outcome.held_out import read_held_out
 from fedehr_simulations.outcome.predictions import align
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 
 def test_predictions_after_a_simulation_are_those_that_the_sites_told_of(
