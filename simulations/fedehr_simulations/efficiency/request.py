@@ -201,7 +201,7 @@ class EfficiencyRequest:
             reuse = {"reuse": models[labels.seed]}
             pretraining = study.pretraining.model_copy(update=reuse)
             candidates = pretrained_candidates(
-                study.model_copy(update={"pretraining": pretraining})
+                study.model_copy(update={"pretraining": pretraining}), labels.num
             )
         return NetRun(arm, candidates, labels, self.out, folder, self.scratch)
 
