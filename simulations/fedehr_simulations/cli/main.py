@@ -10,6 +10,7 @@ from fedehr_simulations.cli.attacks import attacks
 from fedehr_simulations.cli.compare import compare
 from fedehr_simulations.cli.demo import demo
 from fedehr_simulations.cli.efficiency import efficiency
+from fedehr_simulations.cli.efficiency_mean import efficiency_mean
 from fedehr_simulations.cli.hospitals import hospitals
 from fedehr_simulations.cli.privacy import privacy
 from fedehr_simulations.cli.probe import probe
@@ -36,6 +37,7 @@ app.command("run")(run_study)
 app.command()(compare)
 app.command()(ablate)
 app.command()(efficiency)
+app.command("efficiency-mean")(efficiency_mean)
 app.command()(attacks)
 app.command()(probe)
 app.command()(tune)
