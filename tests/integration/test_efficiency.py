@@ -24,7 +24,7 @@ from fedehr_shared.meds.schema import HELD_OUT, TRAIN, TUNING
 from fedehr_simulations.efficiency.candidates import study_of_labels
 from fedehr_simulations.efficiency.draws import LabelDraws, labelled_subjects
 from fedehr_simulations.efficiency.linked_sites import link_unseen, link_with_labels
-from fedehr_simulations.efficiency.request import ARMS, EfficiencyRequest
+from fedehr_simulations.efficiency.request import CURVE_ARMS, EfficiencyRequest
 from fedehr_simulations.hospitals.folder import write_hospitals
 from fedehr_simulations.hospitals.plan import HospitalsPlan
 from fedehr_simulations.tuning_trials.scores import read_scores
@@ -92,8 +92,10 @@ def test_what_was_found_is_printed_and_kept(
     assert stat.S_IMODE(out.stat().st_mode) == 0o700
     assert not (out / ".work").exists()
     cells = {(p["place"], p["num_labels"], p["arm"]) for p in record["points"]}
-    assert cells == {(p, n, a) for p in ("federation", "unseen") for n in (20, None) for a in ARMS}
-    assert {gain["reference"] for gain in record["gains"]} == {*ARMS[1:], "best bag"}
+    assert cells == {
+        (p, n, a) for p in ("federation", "unseen") for n in (20, None) for a in CURVE_ARMS
+    }
+    assert {gain["reference"] for gain in record["gains"]} == {*CURVE_ARMS[1:], "best bag"}
     assert record["sites"] == ["hospital-1", "hospital-3"]
     assert record["labels"][0]["per_site"] == {"hospital-1": 10, "hospital-3": 10}
     for point in record["points"]:
@@ -125,6 +127,36 @@ def test_every_subject_of_the_site_that_took_no_part_is_scored(
     assert record["num_scored"]["unseen"] == len(read_splits(unseen))
 
 
+@pytest.mark.long
+def test_a_site_s_own_model_learns_from_its_own_labels_alone(files: Path) -> None:
+    """Turning the other site's labels round changes what all learn together, and not what it
+    learns by itself."""
+    shutil.copytree(files / "sites", files / "others")
+    site = SiteFolder(files / "others" / "hospital-3")
+    table = pq.read_table(site.labels_file("death"))
+    flipped = _flip(table, read_splits(site), {TRAIN, TUNING})
+    pq.write_table(flipped, site.labels_file("death"))
+    told = {}
+    for sites in ("sites", "others"):
+        out = files / f"own-{sites}"
+        command = _command(files, sites, out, "--arms", "pretrained,own_labels", labels="20")
+        done = _run([*command, "--json"])
+        assert done.returncode == 0, done.stderr
+        record = json.loads(done.stdout)
+        assert {point["arm"] for point in record["points"]} == {"pretrained"}
+        told[sites] = {gain["site"]: gain for gain in record["own_labels"]}
+        assert set(told[sites]) == {"hospital-1", ""}
+        own = out / "own_labels" / "seed-0" / "20" / "hospital-1"
+        assert json.loads((own / "figures.json").read_text())["site"] == "hospital-1"
+        scores = read_scores(own / "federation.npz")
+        assert told[sites]["hospital-1"]["own"]["value"] == scores.auroc(1)["death"]
+    one, other = (told[sites]["hospital-1"] for sites in ("sites", "others"))
+    assert one["own"] == other["own"]
+    assert one["federated"] != other["federated"]
+    points = one["federated"]["value"] - one["own"]["value"]
+    assert one["auroc_points"]["value"] == pytest.approx(100 * points)
+
+
 def _flip(table: pa.Table, splits: dict[int, str], flipped: set[str]) -> pa.Table:
     """Every label of some splits turned into its opposite."""
     subjects = table.column("subject_id").to_pylist()
@@ -146,7 +178,8 @@ def test_no_label_of_who_is_scored_changes_a_score(
     done = _run(_command(files, "flipped", files / "other", labels="20"))
     assert done.returncode == 0, done.stderr
     scored = sorted(out.glob("*/seed-0/20/*.npz"))
-    assert len(scored) == 2 * len(ARMS)
+    # Two sites together, each of them, and the one that took no part.
+    assert len(scored) == 4 * len(CURVE_ARMS)
     for file in scored:
         ours, theirs = read_scores(file), read_scores(files / "other" / file.relative_to(out))
         assert np.array_equal(ours.probabilities, theirs.probabilities), file
@@ -239,6 +272,7 @@ def test_few_labels_make_batches_of_min_cell_subjects(files: Path) -> None:
         ({"arms": ("pretrained", "magic")}, "'magic' is not one of them"),
         ({"arms": ("scratch", "scratch")}, "at most once"),
         ({"held_out_site": "nowhere"}, "the sites are hospital-1"),
+        ({"arms": ("scratch", "own_labels")}, "told against pretrained"),
         ({"labels_at": UNSEEN, "held_out_site": UNSEEN}, "name all or one of"),
         ({"label_numbers": (0,)}, "from 1 up"),
         ({"num_seeds": 0}, "choose 1 or more"),
@@ -263,7 +297,7 @@ def test_a_draw_that_leaves_a_site_below_the_cell_is_refused(files: Path, tmp_pa
 def _request(files: Path, out: Path, **changes: Any) -> EfficiencyRequest:
     options: dict[str, Any] = {
         "label_numbers": (20, None),
-        "arms": ARMS,
+        "arms": CURVE_ARMS,
         "num_seeds": 1,
         "held_out_site": "",
         "labels_at": "all",

@@ -42,7 +42,9 @@ def efficiency(  # noqa: PLR0917 - a command line's parameters
     pretrained: the study's own pre-training and fine-tuning. scratch: the
     same net without pre-training, its learning rate tuned. logistic and
     boosting: a bag of tokens, tuned. All learn from the same labels, and a
-    smaller draw is the beginning of a larger. What is done is not done again.
+    smaller draw is the beginning of a larger. own_labels, if it is asked
+    for: each site fine-tunes with its own part of the labels alone, and is
+    told beside the federation's model. What is done is not done again.
     """
     from fedehr_shared.config import StudyConfig
     from fedehr_simulations.efficiency.efficiency import RECORD_FILE, run_efficiency

@@ -1,8 +1,9 @@
 """`ArmResult`: what one arm made of one draw of labels, and the files that keep it.
 
-FOLDER/federation.npz   held-out scores of the sites that took part, subject by subject
-FOLDER/unseen.npz       scores of every subject of the site that took no part, if there is one
-FOLDER/figures.json     written last: a run without it is done again
+FOLDER/federation.npz    held-out scores of the sites that took part, subject by subject
+FOLDER/at-<site>.npz     those of one of them
+FOLDER/unseen.npz        scores of every subject of the site that took no part, if there is one
+FOLDER/figures.json      written last: a run without it is done again
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from fedehr_simulations.tuning_trials.scores import SplitScores, read_scores, wr
 from fedehr_simulations.verdict.result import Count, Finite, Part, Text
 
 FIGURES_FILE = "figures.json"
-FEDERATION, UNSEEN = "federation", "unseen"
+FEDERATION, UNSEEN, AT = "federation", "unseen", "at-"
 
 
 class ArmFigures(Part):
@@ -29,6 +30,8 @@ class ArmFigures(Part):
     seed: Count
     num_labels: Count | None
     """Null: all of the train split."""
+    site: str = ""
+    """The one that learnt from its own labels; empty: all did together."""
     key: Text
     """Digest of all that decides what comes out."""
     chosen: Text
@@ -43,7 +46,8 @@ class ArmFigures(Part):
 
 @dataclass(frozen=True)
 class ArmResult:
-    """Figures, and the scores by place: `federation`, and `unseen` where there is one."""
+    """Figures, and the scores by place: `federation`, `at-<site>` for each of its sites, and
+    `unseen` where there is one."""
 
     figures: ArmFigures
     scores: dict[str, SplitScores]
@@ -77,8 +81,7 @@ class ArmResult:
                 f"{folder} holds a run of another study, of other records or of other labels. "
                 "Name another --out, or remove that folder."
             )
-        places = [place for place in (FEDERATION, UNSEEN) if (folder / f"{place}.npz").exists()]
-        return cls(figures, {place: read_scores(folder / f"{place}.npz") for place in places})
+        return cls(figures, {file.stem: read_scores(file) for file in sorted(folder.glob("*.npz"))})
 
 
 def key_of(*parts: object) -> str:

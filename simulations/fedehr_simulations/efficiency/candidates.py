@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fedehr_shared.config.lora import LoraConfig
 from fedehr_shared.config.study import StudyConfig
 
-PRETRAINED, SCRATCH = "pretrained", "scratch"
+PRETRAINED, SCRATCH, OWN_LABELS = "pretrained", "scratch", "own_labels"
 RATE_FACTORS = (1.0, 0.3, 3.0, 10.0)
 """Pre-trained: the study's own learning rate, a lower one, and higher ones: what is best rises
 with the labels, as averaging over sites shortens the steps."""

@@ -24,7 +24,7 @@ def hospitals_tables(record: HospitalsRecord) -> list[TextTable]:
         gains = [gain for gain in record.gains if gain.place == place]
         tables += [_scores(words, points)] if points else []
         tables += [_gained(words, gains, record.num_hospitals)] if gains else []
-    return tables
+    return [*tables, _own(record)] if record.own_labels else tables
 
 
 def write_hospitals_page(record: HospitalsRecord, path: Path) -> None:
@@ -62,6 +62,19 @@ def _gained(words: str, gains: list[MeanGain], num_hospitals: int) -> TextTable:
         rows.append((f"{task}, {name_of(num)}", *told))
     title = f"pretrained minus another, points of AUROC, and where it is ahead: {words}"
     return TextTable(title, ("task, labels", *references), tuple(rows))
+
+
+def _own(record: HospitalsRecord) -> TextTable:
+    rows = tuple(
+        (
+            f"{gain.task}, {name_of(gain.num_labels)}",
+            interval_text(gain.auroc_points, 1, "+"),
+            ", ".join(f"{points:+.1f}" for points in gain.by_hospitals),
+        )
+        for gain in record.own_labels
+    )
+    title = "all sites' labels minus each site's own, points of AUROC, mean over the sites"
+    return TextTable(title, ("task, labels", "mean", "by draw"), rows)
 
 
 def _gain_text(gain: MeanGain, num_hospitals: int) -> str:

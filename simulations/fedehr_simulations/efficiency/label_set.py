@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fedehr_shared.errors import DataError
 from fedehr_shared.meds.folder import SiteFolder
-from fedehr_simulations.efficiency.arm_result import key_of
+from fedehr_simulations.efficiency.arm_result import AT, FEDERATION, UNSEEN, key_of
 from fedehr_simulations.efficiency.linked_sites import link_with_labels
 
 
@@ -65,8 +65,19 @@ class LabelSet:
     @property
     def scored(self) -> dict[str, tuple[SiteFolder, ...]]:
         """By place, the sites whose held-out subjects are scored."""
-        unseen = {} if self.unseen is None else {"unseen": (self.unseen,)}
-        return {"federation": self.members, **unseen}
+        unseen = {} if self.unseen is None else {UNSEEN: (self.unseen,)}
+        by_site = {f"{AT}{site.name}": (site,) for site in self.members}
+        return {FEDERATION: self.members, **by_site, **unseen}
+
+    def of_site(self, site: SiteFolder) -> "LabelSet":
+        """The part of the draw that one site holds, scored at that site alone."""
+        return replace(
+            self,
+            kept={site.name: self.kept[site.name]},
+            num_train={site.name: self.num_train[site.name]},
+            members=(site,),
+            unseen=None,
+        )
 
     @contextmanager
     def folder(self, parent: Path) -> Iterator[list[SiteFolder]]:

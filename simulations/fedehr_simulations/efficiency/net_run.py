@@ -39,12 +39,13 @@ class NetRun:
     """A piece of work; see `Piece`.
 
     Attributes:
-        arm: `pretrained` or `scratch`.
+        arm: `pretrained`, `scratch` or `own_labels`.
         candidates: what is tried; the best on the tuning split is scored.
         labels: what it may learn from, and where it is scored.
         shelves: the folder that holds vocabularies and models.
         folder: where the result is kept.
         scratch: below it each process keeps its token stores from piece to piece.
+        site: the one that learns alone; empty: all sites of the draw together.
     """
 
     arm: str
@@ -53,11 +54,12 @@ class NetRun:
     shelves: Path
     folder: Path
     scratch: Path
+    site: str = ""
 
     @property
     def title(self) -> str:
         """The piece in a few words."""
-        return f"{self.arm}, {self.labels.title}"
+        return f"{self.arm}, {f'{self.site}, ' if self.site else ''}{self.labels.title}"
 
     @property
     def work(self) -> Path:
@@ -93,6 +95,7 @@ class NetRun:
             arm=self.arm,
             seed=chosen.study.seed,
             num_labels=self.labels.num,
+            site=self.site,
             key=self.key,
             chosen=chosen.name,
             tuning_auroc=None if np.isnan(tuning) else tuning,

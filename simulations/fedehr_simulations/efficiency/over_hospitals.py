@@ -13,11 +13,13 @@ from pydantic import Field
 from scipy import stats
 
 from fedehr_shared.errors import DataError, UsageError
+from fedehr_simulations.efficiency.candidates import OWN_LABELS
+from fedehr_simulations.efficiency.own_labels import EVERY_SITE_ALIKE, OwnGain
 from fedehr_simulations.efficiency.record import EfficiencyRecord, Gain, Place, Point
 from fedehr_simulations.kept_part import KeptPart
 from fedehr_simulations.verdict.result import Count, Finite, Interval, Part, Text
 
-One = TypeVar("One", Point, Gain)
+One = TypeVar("One", Point, Gain, OwnGain)
 ALL_TASKS = "mean of tasks"
 Cell = tuple[Place, str, Count | None, str]
 """Place, task, number of labels, and an arm or a reference."""
@@ -47,6 +49,15 @@ class MeanGain(Part):
     """Of the hospitals."""
 
 
+class MeanOwnGain(Part):
+    """The federation's model less each site's own: of each draw the mean over its sites."""
+
+    task: Text
+    num_labels: Count | None
+    auroc_points: Interval
+    by_hospitals: tuple[Finite, ...]
+
+
 class HospitalsRecord(KeptPart):
     """Several measurements together."""
 
@@ -58,6 +69,7 @@ class HospitalsRecord(KeptPart):
     commits: tuple[Text, ...]
     points: tuple[MeanPoint, ...]
     gains: tuple[MeanGain, ...]
+    own_labels: tuple[MeanOwnGain, ...] = ()
 
 
 def read_records(files: Sequence[Path]) -> list[EfficiencyRecord]:
@@ -116,6 +128,13 @@ def over_hospitals(records: Sequence[EfficiencyRecord]) -> HospitalsRecord:
             )
             for (place, task, num, reference), told in gains.items()
         ),
+        own_labels=tuple(
+            MeanOwnGain(
+                task=task, num_labels=num, auroc_points=interval_over(told[:, 0]),
+                by_hospitals=tuple(told[:, 0].tolist()),
+            )
+            for (_, task, num, _), told in _by_cell([_own(one) for one in records]).items()
+        ),
     )  # fmt: skip
 
 
@@ -135,8 +154,8 @@ def _read(file: Path) -> EfficiencyRecord:
     return record
 
 
-def _cells(record: EfficiencyRecord) -> tuple[list[Cell], list[Cell]]:
-    return list(_points(record)), list(_gains(record))
+def _cells(record: EfficiencyRecord) -> tuple[list[Cell], ...]:
+    return list(_points(record)), list(_gains(record)), list(_own(record))
 
 
 def _points(record: EfficiencyRecord) -> dict[Cell, list[float]]:
@@ -149,13 +168,19 @@ def _gains(record: EfficiencyRecord) -> dict[Cell, list[float]]:
     )
 
 
+def _own(record: EfficiencyRecord) -> dict[Cell, list[float]]:
+    means = [gain for gain in record.own_labels if gain.site == EVERY_SITE_ALIKE]
+    return _with_all_tasks(means, lambda one: OWN_LABELS, lambda one: [one.auroc_points])
+
+
 def _with_all_tasks(
     told: Iterable[One], name: Callable[[One], str], figures: Callable[[One], list[Interval]]
 ) -> dict[Cell, list[float]]:
     cells: dict[Cell, list[float]] = {}
     for one in told:
         values = [figure.value for figure in figures(one) if figure.value is not None]
-        cells[one.place, one.task, one.num_labels, name(one)] = values
+        place: Place = "federation" if isinstance(one, OwnGain) else one.place
+        cells[place, one.task, one.num_labels, name(one)] = values
     tasks = list(dict.fromkeys(task for _, task, _, _ in cells))
     if len(tasks) < 2:
         return cells

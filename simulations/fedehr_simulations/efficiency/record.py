@@ -9,7 +9,8 @@ from fedehr_simulations.arms.logistic import LOGISTIC
 from fedehr_simulations.efficiency.arm_result import ArmFigures, ArmResult
 from fedehr_simulations.efficiency.candidates import PRETRAINED
 from fedehr_simulations.efficiency.label_set import LabelSet
-from fedehr_simulations.efficiency.request import EfficiencyRequest
+from fedehr_simulations.efficiency.own_labels import OwnGain, own_gains
+from fedehr_simulations.efficiency.request import CURVE_ARMS, EfficiencyRequest
 from fedehr_simulations.kept_part import KeptPart
 from fedehr_simulations.tuning_trials.replicates import Draws, Replicates, interval_of
 from fedehr_simulations.tuning_trials.scores import SplitScores
@@ -76,6 +77,7 @@ class EfficiencyRecord(KeptPart):
     """Examples on which every arm is scored."""
     points: tuple[Point, ...]
     gains: tuple[Gain, ...]
+    own_labels: tuple[OwnGain, ...] = ()
     runs: tuple[ArmFigures, ...]
 
 
@@ -95,7 +97,8 @@ def build_record(
     first = next(iter(sets.values()))
     places: dict[Place, Count] = {}
     for place in PLACES:
-        scored = [result.scores[place] for result in results if place in result.scores]
+        curves = [result for result in results if result.figures.arm in CURVE_ARMS]
+        scored = [result.scores[place] for result in curves if place in result.scores]
         if not scored:
             continue
         _require_same(scored)
@@ -115,6 +118,7 @@ def build_record(
                         if (result.figures.arm, result.figures.num_labels) == (arm, num)
                     ]
                     for arm in request.arms
+                    if arm in CURVE_ARMS
                 }
                 points += [cell.point(arm, by_seed) for arm, by_seed in by_arm.items()]
                 gains += cell.gains(by_arm)
@@ -135,6 +139,13 @@ def build_record(
         num_scored=places,
         points=tuple(points),
         gains=tuple(gains),
+        own_labels=tuple(
+            own_gains(
+                results,
+                min_cell=request.study.vocabulary.min_cell,
+                num=request.study.evaluation.num_bootstraps,
+            )
+        ),
         runs=tuple(result.figures for result in results),
     )
 

@@ -10,9 +10,11 @@ from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import DataError, UsageError
 from fedehr_shared.meds.folder import SiteFolder
 from fedehr_shared.meds.schema import TRAIN
+from fedehr_simulations.arms.alone import for_one_site
 from fedehr_simulations.arms.scratch import without_pretraining
 from fedehr_simulations.efficiency.bag_run import BAG_ARMS, BagRun
 from fedehr_simulations.efficiency.candidates import (
+    OWN_LABELS,
     PRETRAINED,
     SCRATCH,
     pretrained_candidates,
@@ -25,7 +27,9 @@ from fedehr_simulations.efficiency.net_run import NetRun
 from fedehr_simulations.engine.request import check_request
 from fedehr_simulations.tuning_trials.pretraining_run import PretrainingRun
 
-ARMS = (PRETRAINED, SCRATCH, *BAG_ARMS)
+CURVE_ARMS = (PRETRAINED, SCRATCH, *BAG_ARMS)
+"""Those that learn from all labels of a draw."""
+ARMS = (*CURVE_ARMS, OWN_LABELS)
 LABEL_NUMBERS = (64, 128, 256, 512, 1_024, None)
 EVERY_SITE = "all"
 WORK_FOLDER, MEMBERS_FOLDER, UNSEEN_FOLDER = ".work", "members", "unseen"
@@ -166,9 +170,10 @@ class EfficiencyRequest:
             models: by seed, the digest of what was pre-trained.
         """
         return [
-            self._run(arm, labels, vocabulary, models)
+            run
             for labels in sets.values()
             for arm in self.arms
+            for run in self._runs(arm, labels, vocabulary, models)
         ]
 
     def _labelled(self, members: Sequence[SiteFolder]) -> dict[str, dict[str, list[int]]]:
@@ -184,26 +189,44 @@ class EfficiencyRequest:
             )
         return enough
 
-    def _run(self, arm: str, labels: LabelSet, vocabulary: str, models: dict[int, str]) -> ArmRun:
+    def _runs(
+        self, arm: str, labels: LabelSet, vocabulary: str, models: dict[int, str]
+    ) -> list[ArmRun]:
         study = _with_vocabulary(self.study.with_seed(labels.seed), vocabulary)
         number = "all" if labels.num is None else str(labels.num)
         folder = self.out / arm / f"seed-{labels.seed}" / number
         if arm in BAG_ARMS:
-            return BagRun(arm, study, labels, self.out, folder, self.scratch)
-        study = study_of_labels(
-            without_pretraining(study),
-            num_sites=len(labels.kept),
-            fewest=min(labels.num_train.values()),
-        )
+            return [BagRun(arm, study, labels, self.out, folder, self.scratch)]
+        study = without_pretraining(study)
         if arm == SCRATCH:
-            candidates = scratch_candidates(study)
-        else:
-            reuse = {"reuse": models[labels.seed]}
-            pretraining = study.pretraining.model_copy(update=reuse)
-            candidates = pretrained_candidates(
-                study.model_copy(update={"pretraining": pretraining}), labels.num
+            candidates = scratch_candidates(_of_labels(study, labels))
+            return [NetRun(arm, candidates, labels, self.out, folder, self.scratch)]
+        pretraining = study.pretraining.model_copy(update={"reuse": models[labels.seed]})
+        study = study.model_copy(update={"pretraining": pretraining})
+        if arm == OWN_LABELS:
+            return self._own_runs(study, labels, folder)
+        candidates = pretrained_candidates(_of_labels(study, labels), labels.num)
+        return [NetRun(arm, candidates, labels, self.out, folder, self.scratch)]
+
+    def _own_runs(self, study: StudyConfig, labels: LabelSet, folder: Path) -> list[ArmRun]:
+        """Each site of the draw by itself, with as much choice as all have together."""
+        runs: list[ArmRun] = []
+        for site in labels.members:
+            if site.name not in labels.kept:
+                continue
+            own = labels.of_site(site)
+            num_labels = own.num_train[site.name]
+            candidates = pretrained_candidates(for_one_site(_of_labels(study, own)), num_labels)
+            place = folder / site.name
+            runs.append(
+                NetRun(OWN_LABELS, candidates, own, self.out, place, self.scratch, site.name)
             )
-        return NetRun(arm, candidates, labels, self.out, folder, self.scratch)
+        return runs
+
+
+def _of_labels(study: StudyConfig, labels: LabelSet) -> StudyConfig:
+    fewest = min(labels.num_train.values())
+    return study_of_labels(study, num_sites=len(labels.kept), fewest=fewest)
 
 
 def _require_known(arms: tuple[str, ...]) -> None:
@@ -212,6 +235,10 @@ def _require_known(arms: tuple[str, ...]) -> None:
         raise UsageError(
             f"--arms {','.join(arms)}: name each of {', '.join(ARMS)} at most once"
             f"{f'; {unknown[0]!r} is not one of them' if unknown else ''}."
+        )
+    if OWN_LABELS in arms and PRETRAINED not in arms:
+        raise UsageError(
+            f"--arms {','.join(arms)}: {OWN_LABELS} is told against {PRETRAINED}. Name it too."
         )
 
 

@@ -17,7 +17,7 @@ def efficiency_tables(record: EfficiencyRecord) -> list[TextTable]:
         tables += [_scores(record, place, metric) for metric in _METRICS]
         gains = [gain for gain in record.gains if gain.place == place]
         tables += [_gains(record, place, gains)] if gains else []
-    return tables
+    return [*tables, _own(record)] if record.own_labels else tables
 
 
 def name_of(num_labels: int | None) -> str:
@@ -61,6 +61,21 @@ def _gains(record: EfficiencyRecord, place: Place, gains: list[Gain]) -> TextTab
         rows.append((f"{task}, {name_of(num)}", *told))
     title = f"pretrained minus another, points of AUROC: {place_name(record, place)}"
     return TextTable(title, ("task, labels", *references), tuple(rows))
+
+
+def _own(record: EfficiencyRecord) -> TextTable:
+    rows = tuple(
+        (
+            f"{gain.task}, {name_of(gain.num_labels)}, {gain.site or 'mean of sites'}",
+            interval_text(gain.federated, 3),
+            interval_text(gain.own, 3),
+            interval_text(gain.auroc_points, 1, "+"),
+        )
+        for gain in record.own_labels
+    )
+    title = "all sites' labels against each site's own, AUROC on its held-out subjects"
+    header = ("task, labels, site", "federated", "own labels", "points")
+    return TextTable(title, header, rows)
 
 
 def _gain_text(gain: Gain) -> str:
