@@ -4,6 +4,7 @@ Names, digests, numbers, codes, and what a person or the gate says of a contract
 takes a text that a record could fill.
 """
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -141,7 +142,9 @@ def answer_refused(audit: Audit, *, receipt: str) -> None:
 
 def epsilon_spent(audit: Audit, *, contract: str, subject_epsilon: float, delta: float) -> None:
     """What all studies together have spent of each subject's privacy, after a study's round."""
-    spent: dict[str, Fact] = {"subject_epsilon": float(subject_epsilon), "delta": float(delta)}
+    # JSON has no infinity; `budget --json` says the same.
+    told: Fact = "infinite" if subject_epsilon == math.inf else float(subject_epsilon)
+    spent: dict[str, Fact] = {"subject_epsilon": told, "delta": float(delta)}
     audit.append("epsilon", {"contract": _digest(contract), **spent})
 
 

@@ -66,6 +66,8 @@ def _write_to_log() -> None:
     handler.setFormatter(UtcFormatter())
     logging.getLogger("fedehr").addHandler(handler)
     logging.getLogger("fedehr").setLevel(logging.INFO)
+    # A library that logs makes a handler for all, which would repeat our lines.
+    logging.getLogger("fedehr").propagate = False
 
     def show(_: object, category: type[Warning], filename: str, line: int, *__: object) -> None:
         sys.stderr.write(f"{category.__name__} at {filename}:{line}\n")

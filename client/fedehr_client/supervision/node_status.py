@@ -7,8 +7,8 @@ from typing import Any
 from fedehr_client.node.folder import NodeFolder
 from fedehr_client.supervision.node_state import read_state
 from fedehr_client.supervision.pause import PauseMarker
+from fedehr_client.supervision.reckoning import spent_at
 from fedehr_client.supervision.running_node import RunningNode
-from fedehr_client.supervision.spent import spent_epsilon
 from fedehr_client.supervision.work_report import read_work
 from fedehr_shared.errors import FedehrError
 
@@ -104,7 +104,7 @@ def _sent_last_day(node: NodeFolder) -> int | None:
 def _spent(node: NodeFolder) -> float | str | None:
     """JSON has no infinity, and null would be read as not known."""
     try:
-        spent = spent_epsilon(node)
+        spent = spent_at(node).subject_epsilon
     except FedehrError:
         return None
     return "infinite" if spent == float("inf") else spent

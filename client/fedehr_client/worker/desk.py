@@ -19,6 +19,7 @@ from fedehr_client.node.folder import NodeFolder
 from fedehr_client.outbox.answer_check import is_error
 from fedehr_client.outbox.outbox import Outbox
 from fedehr_client.supervision.availability import Availability
+from fedehr_client.supervision.reckoning import Reckoning
 from fedehr_client.worker.answer import Answer
 from fedehr_client.worker.failure import WAITING_CODES, failure_of
 from fedehr_client.worker.spent_note import SpentNote
@@ -31,6 +32,7 @@ from fedehr_shared.contract.requests import (
     kind_of,
     without_contract,
 )
+from fedehr_shared.contract.study_contract import StudyContract
 from fedehr_shared.errors import BusyError, ContractError, FedehrError
 from fedehr_shared.wire.payload import Payload
 from fedehr_shared.wire.work import WorkId
@@ -64,7 +66,7 @@ class Desk:
         self._outbox = Outbox(node)
         self._refusals = Refusals(self._audit)
         self._availability = Availability(node)
-        self._spent = SpentNote(node, self._audit)
+        self._spent = SpentNote(self._audit, Reckoning(node, config.site.work))
         self._why_end = why_end
         self._asked: set[tuple[str, WorkId, int]] = set()
         self._ended: dict[tuple[str, int], str] = {}
@@ -112,8 +114,9 @@ class Desk:
         self._children.close()
 
     def finish(self) -> None:
-        """After the last request: write what was only counted."""
+        """After the last request: write what was only counted, or is still being reckoned."""
         self._outbox.close()
+        self._spent.close()
 
     def _room(self, kind: str, values: Payload, run_id: int) -> int:
         """Before a request's tensors are read: work alone has any, and only what may be done."""
@@ -144,8 +147,7 @@ class Desk:
 
         def on_sent() -> None:
             self._children.forget(known.study.digest)
-            if known.contract.subject_epsilon is not None:
-                self._spent.write(known.digest)
+            self._note_spent(known.contract, known.digest)
 
         return Answer(notice, f"end of {known.study.name} noted", on_sent=on_sent)
 
@@ -205,14 +207,17 @@ class Desk:
             events.study_ended(self._audit, contract=end.contract_digest, model=end.model_digest)
             self._ended[run] = end.model_digest
 
+    def _note_spent(self, contract: StudyContract, digest: str) -> None:
+        if contract.subject_epsilon is not None:
+            self._spent.write(digest)
+
     def _round(self, admitted: Admitted, payload: Payload, said: str) -> Answer:
         # Before it leaves: what is written afterwards may find the disk full.
         self._gate.answered(admitted)
 
         def on_sent() -> None:
             self._outbox.sent(admitted)
-            if admitted.contract.subject_epsilon is not None:
-                self._spent.write(admitted.contract_digest)
+            self._note_spent(admitted.contract, admitted.contract_digest)
 
         said = f"{_name(admitted)} {said}"
         return Answer(payload, said, admitted.work_id, admitted.study.name, on_sent=on_sent)
@@ -221,6 +226,8 @@ class Desk:
         code = payload.text("error", "code")
 
         def on_sent() -> None:
+            # It may have failed after it was charged.
+            self._note_spent(admitted.contract, admitted.contract_digest)
             if code not in UNTRIED_CODES:
                 contract, work_id = admitted.contract_digest, admitted.work_id
                 events.round_refused(self._audit, contract=contract, work=work_id, code=code)
