@@ -209,13 +209,17 @@ class EfficiencyRequest:
         return [NetRun(arm, candidates, labels, self.out, folder, self.scratch)]
 
     def _own_runs(self, study: StudyConfig, labels: LabelSet, folder: Path) -> list[ArmRun]:
-        """Each site of the draw by itself, with as much choice as all have together."""
+        """Each site of the draw by itself, with as much choice as all have together.
+
+        With twice `min_cell` labels one outcome of a task has `min_cell`, without which the site
+        may not tell of the task; a site with fewer learns nothing by itself.
+        """
         runs: list[ArmRun] = []
         for site in labels.members:
-            if site.name not in labels.kept:
+            num_labels = labels.num_train.get(site.name, 0)
+            if num_labels < 2 * study.vocabulary.min_cell:
                 continue
             own = labels.of_site(site)
-            num_labels = own.num_train[site.name]
             candidates = pretrained_candidates(for_one_site(_of_labels(study, own)), num_labels)
             place = folder / site.name
             runs.append(
