@@ -22,26 +22,32 @@ ARMS, TASKS, NUMBERS = ("pretrained", "scratch"), ("death", "long_stay"), (64, N
 
 def _record(seed: int, **changes: Any) -> EfficiencyRecord:
     generator = np.random.default_rng(seed)
-    points, gains, numbers = [], [], changes.pop("numbers", NUMBERS)
+    points, gains, own, numbers = [], [], [], changes.pop("numbers", NUMBERS)
     for task in TASKS:
         for num in numbers:
             cell = {"place": "federation", "task": task, "num_labels": num}
             told = dict(zip(ARMS, generator.uniform(0.6, 0.8, 2), strict=True))
             for arm, value in told.items():
                 figure = _interval(value)
-                own = {"arm": arm, "auroc": figure, "auprc": figure, "auroc_by_seed": [value]}
-                points.append(cell | own)
+                curves = {"auroc": figure, "auprc": figure, "auroc_by_seed": [value]}
+                points.append(cell | {"arm": arm} | curves)
             points_ahead = 100 * (told["pretrained"] - told["scratch"])
             percent = 100 * (told["pretrained"] / told["scratch"] - 1)
             gains.append(cell | {
                 "reference": "scratch", "auroc_points": _interval(points_ahead),
                 "auroc_percent": _interval(percent), "auprc_points": _interval(0.0),
             })  # fmt: skip
+            told_own = {"task": task, "num_labels": num, "own": _interval(0.6)}
+            for site in ("a", ""):
+                points_ahead = generator.uniform(-3, 3)
+                more = {"federated": _interval(0.7), "auroc_points": _interval(points_ahead)}
+                own.append(told_own | {"site": site} | more)
     values = {
         "study": {"name": "any", "digest": "0" * 64}, "vocabulary_digest": "v",
         "machine": describe_machine(), "versions": {"torch": "2"}, "min_cell": 11,
         "sites": ["a"], "held_out_site": "", "labels_at": "all", "seeds": [0], "labels": [],
-        "num_scored": {"federation": 100}, "points": points, "gains": gains, "runs": [],
+        "num_scored": {"federation": 100}, "points": points, "gains": gains,
+        "own_labels": own, "runs": [],
     }  # fmt: skip
     return EfficiencyRecord.model_validate(values | changes)
 
@@ -84,6 +90,22 @@ def test_means_and_intervals_are_of_the_hospitals(files: list[Path]) -> None:
     assert [len(point.auroc_by_hospitals) for point in both] == [5, 5]
 
 
+def test_what_other_sites_labels_are_worth_counts_each_site_alike(files: list[Path]) -> None:
+    records = read_records(files)
+    told = {(one.task, one.num_labels): one for one in over_hospitals(records).own_labels}
+    assert set(told) == {(task, num) for task in (*TASKS, "mean of tasks") for num in NUMBERS}
+    for (task, num), gain in told.items():
+        chosen = TASKS if task == "mean of tasks" else (task,)
+        assert list(gain.by_hospitals) == pytest.approx([
+            np.mean([
+                one.auroc_points.value
+                for one in record.own_labels
+                if one.site == "" and one.task in chosen and one.num_labels == num
+            ])
+            for record in records
+        ])  # fmt: skip
+
+
 def test_the_command_prints_and_writes_a_page(files: list[Path], tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{MARKS.begin}\nold\n{MARKS.end}\nafter\n")
@@ -94,7 +116,7 @@ def test_the_command_prints_and_writes_a_page(files: list[Path], tmp_path: Path)
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
-    assert text.count("| mean of tasks, 64 |") == 2
+    assert text.count("| mean of tasks, 64 |") == 3
     shown = _run(*map(str, files))
     assert "of 5" in shown.stdout
 
