@@ -7,11 +7,14 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from fedehr_shared.model.attention.attention_layout import AttentionLayout
-from fedehr_shared.model.attention.backends import AttentionBackend, attention_backend
+from fedehr_shared.model.attention.backends import (
+    AttentionBackend,
+    attention_backend,
+    bears_compiling,
+)
 from fedehr_shared.model.attention.flex import attend_flex
 from fedehr_shared.model.attention.layout import SequenceLayout, Stream
 from fedehr_shared.model.attention.row_layout import RowLayout
-from fedehr_shared.model.attention.varlen import attend_varlen
 from fedehr_shared.model.block import EncoderBlock
 from fedehr_shared.model.rotary import rotary_angles
 from fedehr_shared.tokens.padded_batch import PaddedBatch
@@ -132,6 +135,6 @@ def _leave_attention_out(block: EncoderBlock) -> None:
     """In a compiled block, attention that depends on the lengths is run as it is written:
     compiled, it would be compiled anew for every batch."""
     is_compiled = block._compiled_call_impl is not None
-    if is_compiled and block.attention not in (attend_varlen, attend_flex):
+    if is_compiled and not bears_compiling(block.attention):
         disable: Callable[[AttentionBackend], AttentionBackend] = torch.compiler.disable
         block.attention = disable(block.attention)

@@ -1,5 +1,7 @@
 """Attention backends: where each can be used, and what each is handed."""
 
+import subprocess
+import sys
 from itertools import accumulate
 from typing import Any
 
@@ -143,3 +145,23 @@ def test_compiled_layers_compute_the_same_and_keep_their_names() -> None:
     assert names[0] == names[1]
     # Two halves around the attention, for all layers and lengths.
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
+
+
+def test_a_process_without_cuda_does_not_wait_for_torchs_compiler() -> None:
+    """It takes as long to load as torch itself: every command and node process would."""
+    code = """
+import sys
+from fedehr_shared.config.study import StudyConfig
+from fedehr_shared.model.finetuning_model import FinetuningModel
+from fedehr_shared.model.attention.backends import available
+from fedehr_shared.model.pretraining_model import PretrainingModel
+from fedehr_shared.model.stack import set_attention
+
+study = StudyConfig.model_validate({"name": "any", "finetuning": {"tasks": ["a"]}})
+models = [FinetuningModel(study, 30), PretrainingModel.of(study, 30)]
+assert all(available(name, "cpu", "fp32") for name in ("varlen", "flex"))
+for model in models:
+    set_attention(model, "sdpa")
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

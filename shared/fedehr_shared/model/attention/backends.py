@@ -10,20 +10,20 @@ from fedehr_shared.model.attention.attention_layout import AttentionLayout
 from fedehr_shared.model.attention.flex import attend_flex
 from fedehr_shared.model.attention.padded import attend_padded
 from fedehr_shared.model.attention.per_subject import attend_per_subject
-from fedehr_shared.model.attention.varlen import attend_varlen
 
 AttentionName = Literal["sdpa", "varlen", "flex", "padded"]
 AttentionBackend = Callable[
     [torch.Tensor, torch.Tensor, torch.Tensor, AttentionLayout], torch.Tensor
 ]
 
+_VARLEN = "varlen"
 _BACKENDS: dict[str, AttentionBackend] = {
     "sdpa": attend_per_subject,
-    "varlen": attend_varlen,
     "flex": attend_flex,
     "padded": attend_padded,
 }
-assert set(_BACKENDS) == set(get_args(AttentionName))
+_NAMES: tuple[str, ...] = get_args(AttentionName)
+assert {*_BACKENDS, _VARLEN} == set(_NAMES)
 
 
 def attention_backend(name: str) -> AttentionBackend:
@@ -33,11 +33,18 @@ def attention_backend(name: str) -> AttentionBackend:
     Raises:
         ConfigError: there is none of that name.
     """
-    if name not in _BACKENDS:
-        raise ConfigError(
-            f"there is no attention backend '{name}'. Set one of {', '.join(_BACKENDS)}."
-        )
+    _require_known(name)
+    if name == _VARLEN:
+        # It loads torch's compiler: a second, which no process without CUDA should spend.
+        from fedehr_shared.model.attention.varlen import attend_varlen
+
+        return attend_varlen
     return _BACKENDS[name]
+
+
+def bears_compiling(backend: AttentionBackend) -> bool:
+    """Whether a backend may stand in a compiled layer: its code is the same for all lengths."""
+    return backend is attend_flex or backend.__name__ == "attend_varlen"
 
 
 def available(
@@ -54,12 +61,19 @@ def available(
     Raises:
         ConfigError: there is no backend of that name.
     """
-    attention_backend(name)
-    if name == "varlen":
+    _require_known(name)
+    if name == _VARLEN:
         return _varlen_fault(device_type, precision, head_size)
     if name == "flex":
         return _flex_fault(device_type, head_size)
     return None
+
+
+def _require_known(name: str) -> None:
+    if name not in _NAMES:
+        raise ConfigError(
+            f"there is no attention backend '{name}'. Set one of {', '.join(_NAMES)}."
+        )
 
 
 def _varlen_fault(device_type: str, precision: str, head_size: int | None) -> str | None:
