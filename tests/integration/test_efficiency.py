@@ -294,6 +294,21 @@ def test_a_draw_that_leaves_a_site_below_the_cell_is_refused(files: Path, tmp_pa
     assert dict(sets[0, 13].num_train) == {"hospital-1": 13}
 
 
+def test_a_draw_of_which_no_site_may_tell_is_refused_beforehand(
+    files: Path, tmp_path: Path
+) -> None:
+    """Half of the coin's labels are heads: of five at a site none has five of one outcome."""
+    tossed = STUDY.replace('tasks = ["death"]', 'tasks = ["coin"]')
+    (tmp_path / "study.toml").write_text(tossed, encoding="utf-8")
+    study = StudyConfig.load(tmp_path / "study.toml")
+    options = {"study": study, "held_out_site": UNSEEN}
+    request = _request(files, tmp_path, label_numbers=(10,), **options)
+    with pytest.raises(DataError, match="10 labels, seed 0: no site has min_cell = 5 of one"):
+        request.label_sets(*request.check())
+    enough = _request(files, tmp_path, label_numbers=(20,), **options)
+    assert enough.label_sets(*enough.check())
+
+
 def _request(files: Path, out: Path, **changes: Any) -> EfficiencyRequest:
     options: dict[str, Any] = {
         "label_numbers": (20, None),
@@ -301,6 +316,6 @@ def _request(files: Path, out: Path, **changes: Any) -> EfficiencyRequest:
         "num_seeds": 1,
         "held_out_site": "",
         "labels_at": "all",
+        "study": StudyConfig.load(files / "study.toml"),
     }
-    study = StudyConfig.load(files / "study.toml")
-    return EfficiencyRequest(study, files / "sites", **(options | changes), out=out)
+    return EfficiencyRequest(federation=files / "sites", **(options | changes), out=out)

@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from fedehr_client.label_counts import count_labels
+from fedehr_shared.config.study import StudyConfig
 from fedehr_shared.errors import DataError
 from fedehr_shared.meds.folder import SiteFolder
+from fedehr_shared.meds.reader import read_splits
 from fedehr_simulations.efficiency.arm_result import AT, FEDERATION, UNSEEN, key_of
 from fedehr_simulations.efficiency.linked_sites import link_with_labels
 
@@ -34,12 +37,17 @@ class LabelSet:
     members: tuple[SiteFolder, ...]
     unseen: SiteFolder | None
 
-    def required(self, min_cell: int) -> "LabelSet":
-        """The same, when every site of the draw has labels enough to train.
+    def required(self, study: StudyConfig) -> "LabelSet":
+        """The same, when every site of the draw has labels enough to train, and some site enough
+        of one outcome of each task to tell of it.
+
+        Args:
+            study: says how many that is.
 
         Raises:
-            DataError: one has fewer than `min_cell`.
+            DataError: one has fewer than `min_cell`, or no site may tell of a task.
         """
+        min_cell = study.vocabulary.min_cell
         fewest = min(self.num_train.get(site, 0) for site in self.kept)
         if fewest < min_cell:
             raise DataError(
@@ -48,7 +56,28 @@ class LabelSet:
                 "labels, name the one site that has them with --labels-at, or lower [vocabulary] "
                 "min_cell."
             )
+        told = {task for site in self._drawn for task in self._told_at(site, study)}
+        untold = [task for task in self.tasks if task not in told]
+        if untold:
+            raise DataError(
+                f"{self.title}: no site has min_cell = {min_cell} of one outcome of task "
+                f"'{untold[0]}' to train on, so that none may tell of it. Ask for more labels, "
+                "give the study another seed, or lower [vocabulary] min_cell."
+            )
         return self
+
+    @property
+    def _drawn(self) -> list[SiteFolder]:
+        return [site for site in self.members if site.name in self.kept]
+
+    def _told_at(self, site: SiteFolder, study: StudyConfig) -> list[str]:
+        """The tasks that a site may tell of: see `count_labels`."""
+        kept = self.kept[site.name]
+        splits = {s: split for s, split in read_splits(site).items() if s in kept}
+        told = count_labels(
+            site, study.tasks_by_name, splits, study.vocabulary.min_cell, study.cohort
+        )
+        return list(told)
 
     @property
     def title(self) -> str:

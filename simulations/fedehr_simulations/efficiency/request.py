@@ -151,7 +151,7 @@ class EfficiencyRequest:
                 tasks=self.study.finetuning.tasks,
                 members=tuple(members),
                 unseen=unseen,
-            ).required(self.study.vocabulary.min_cell)
+            ).required(self.study)
             for seed, draw in draws.items()
             for num in self.label_numbers
         }
