@@ -1,11 +1,10 @@
 """The tables of several measurements together, for a terminal and for a page."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from fedehr_simulations.efficiency.over_hospitals import HospitalsRecord, MeanGain, MeanPoint
 from fedehr_simulations.efficiency.record import Place
-from fedehr_simulations.efficiency.tables import interval_text, name_of
+from fedehr_simulations.efficiency.tables import cells_of, interval_text, name_of
 from fedehr_simulations.report.marked_page import Marks, write_between
 from fedehr_simulations.report.text_table import TextTable
 
@@ -46,7 +45,7 @@ def write_hospitals_page(record: HospitalsRecord, path: Path) -> None:
 def _scores(words: str, points: list[MeanPoint]) -> TextTable:
     arms = list(dict.fromkeys(point.arm for point in points))
     rows = []
-    for task, num in _cells(points):
+    for task, num in cells_of(points):
         by_arm = {p.arm: p for p in points if (p.task, p.num_labels) == (task, num)}
         told = [interval_text(by_arm[arm].auroc, 3) for arm in arms]
         rows.append((f"{task}, {name_of(num)}", *told))
@@ -56,7 +55,7 @@ def _scores(words: str, points: list[MeanPoint]) -> TextTable:
 def _gained(words: str, gains: list[MeanGain], num_hospitals: int) -> TextTable:
     references = list(dict.fromkeys(gain.reference for gain in gains))
     rows = []
-    for task, num in _cells(gains):
+    for task, num in cells_of(gains):
         own = {g.reference: g for g in gains if (g.task, g.num_labels) == (task, num)}
         told = [_gain_text(own[reference], num_hospitals) for reference in references]
         rows.append((f"{task}, {name_of(num)}", *told))
@@ -83,7 +82,3 @@ def _gain_text(gain: MeanGain, num_hospitals: int) -> str:
     if gain.reference == "scratch" and gain.auroc_percent.value is not None:
         percent = f" ({gain.auroc_percent.value:+.1f} %)"
     return f"{points}{percent}, {gain.num_ahead} of {num_hospitals}"
-
-
-def _cells(told: Iterable[MeanPoint | MeanGain]) -> list[tuple[str, int | None]]:
-    return list(dict.fromkeys((one.task, one.num_labels) for one in told))

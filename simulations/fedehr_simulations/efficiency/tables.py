@@ -1,13 +1,26 @@
 """The tables of an efficiency record, for a terminal and for a page."""
 
 from collections.abc import Iterable
+from typing import Protocol
 
-from fedehr_simulations.efficiency.record import EfficiencyRecord, Gain, Place, Point
+from fedehr_simulations.efficiency.record import EfficiencyRecord, Gain, Place
 from fedehr_simulations.report.text_table import TextTable
 from fedehr_simulations.verdict.result import Interval
 
 ALL_LABELS = "all"
 _METRICS = ("auroc", "auprc")
+
+
+class Told(Protocol):
+    """What is told of a task and a number of labels."""
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+
+    @property
+    def num_labels(self) -> int | None:
+        """Of the federation; None: all."""
 
 
 def efficiency_tables(record: EfficiencyRecord) -> list[TextTable]:
@@ -44,7 +57,7 @@ def _scores(record: EfficiencyRecord, place: Place, metric: str) -> TextTable:
     points = [point for point in record.points if point.place == place]
     arms = list(dict.fromkeys(point.arm for point in points))
     rows = []
-    for task, num in _cells(points):
+    for task, num in cells_of(points):
         by_arm = {p.arm: p for p in points if (p.task, p.num_labels) == (task, num)}
         told = [interval_text(getattr(by_arm[arm], metric), 3) for arm in arms]
         rows.append((f"{task}, {name_of(num)}", *told))
@@ -55,7 +68,7 @@ def _scores(record: EfficiencyRecord, place: Place, metric: str) -> TextTable:
 def _gains(record: EfficiencyRecord, place: Place, gains: list[Gain]) -> TextTable:
     references = list(dict.fromkeys(gain.reference for gain in gains))
     rows = []
-    for task, num in _cells(gains):
+    for task, num in cells_of(gains):
         own = {g.reference: g for g in gains if (g.task, g.num_labels) == (task, num)}
         told = [_gain_text(own[reference]) for reference in references]
         rows.append((f"{task}, {name_of(num)}", *told))
@@ -85,5 +98,6 @@ def _gain_text(gain: Gain) -> str:
     return points
 
 
-def _cells(told: Iterable[Point | Gain]) -> list[tuple[str, int | None]]:
+def cells_of(told: Iterable[Told]) -> list[tuple[str, int | None]]:
+    """Tasks and numbers of labels, each pair once: the rows of a table."""
     return list(dict.fromkeys((one.task, one.num_labels) for one in told))
